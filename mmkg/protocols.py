@@ -1,0 +1,280 @@
+"""The seams: what a part must offer to be put in. Any object with these methods fits; contracts in mmkg.testing check behaviour."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+
+from mmkg.types import (
+    Answer,
+    Edge,
+    Evidence,
+    GraphDelta,
+    Hit,
+    Modality,
+    NameSpan,
+    Node,
+    Parsed,
+    Progress,
+    QueryResult,
+    UnitDerivation,
+    UnitInput,
+)
+
+FloatArray = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int64]
+ProgressCallback = Callable[[Progress], None]
+
+
+class Loader(Protocol):
+    """Reads one kind of file. Runs inside a limited child process; opens no socket and follows no link."""
+
+    media_types: frozenset[str]
+
+    def load(self, path: Path, media_type: str) -> Parsed:
+        """Parse the file. Raises LoadError with a reason that a user can act on."""
+        ...
+
+
+class Extractor(Protocol):
+    """Finds raw names in text."""
+
+    name: str
+    """Name and version; part of a base's profile, since other models give other facts."""
+
+    def extract(self, texts: Sequence[str]) -> list[list[NameSpan]]:
+        """For each text its name spans, offsets relative to that text, sorted by (start, end)."""
+        ...
+
+
+class Deriver(Protocol):
+    """The derived layer as pure functions; a store keeps it up incrementally with them.
+
+    Contract: derive(u, known) depends on `known` only through the members of candidates(u); and whenever a form f is in
+    candidates(u), form_key(f) is in anchor_keys(u). So a new or vanished title form f can change only units under form_key(f).
+    """
+
+    version: str
+    """Changes when the rules do; a base derived by another version is derived again."""
+
+    def title_forms(self, title: str) -> tuple[str, ...]:
+        """Canonical forms under which a title or heading is known, the full form first; () if it names nothing."""
+        ...
+
+    def candidates(self, unit: UnitInput) -> frozenset[str]:
+        """Canonical forms in the unit's words that would be mentions if they were title forms."""
+        ...
+
+    def anchor_keys(self, unit: UnitInput) -> frozenset[int]:
+        """Signed 64-bit keys under which the unit is found again."""
+        ...
+
+    def form_key(self, form: str) -> int: ...
+
+    def derive(self, unit: UnitInput, known: Container[str]) -> UnitDerivation:
+        """The unit's mentions, given the title forms of the base."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Space:
+    """What must match for vectors to be comparable. Runtimes (torch, ONNX) of one space may differ.
+
+    name: model; revision: hash of its weights' canonical form or a version; dim; pooling: mean, cls or none; normalise;
+    query_prefix, document_prefix: what is put before each text.
+    """
+
+    name: str
+    revision: str
+    dim: int
+    pooling: str = "mean"
+    normalise: bool = True
+    query_prefix: str = ""
+    document_prefix: str = ""
+    max_tokens: int = 256
+
+    @property
+    def key(self) -> str:
+        """Short stable id of the space, for file and row names."""
+        return f"{self.name}@{self.revision}"
+
+
+class Encoder(Protocol):
+    """Turns texts, or images, into unit vectors of one space."""
+
+    @property
+    def space(self) -> Space: ...
+
+    @property
+    def runtime(self) -> str:
+        """What computes it: "torch-bf16", "torch-fp32", "onnx-int8", ..."""
+        ...
+
+    @property
+    def modalities(self) -> frozenset[Modality]:
+        """What encode_document takes: texts (str) for TEXT, image bytes for IMAGE."""
+        ...
+
+    def encode_document(self, items: Sequence[Any], *, batch_size: int = 64) -> FloatArray:
+        """(n, dim) float32, unit rows, in the order of items. Raises EncodeError on a vector that is not finite."""
+        ...
+
+    def encode_query(self, items: Sequence[Any]) -> FloatArray:
+        """(n, dim) float32, unit rows."""
+        ...
+
+
+class IndexView(Protocol):
+    """One generation of the index as arrays. Everything is local to the view: unit i, document d, sentence s, entity e.
+
+    A view never changes; a new generation is a new view. Removed units are absent.
+    """
+
+    generation: int
+    n_units: int
+    n_documents: int
+    n_entities: int
+    unit_document: npt.NDArray[np.int32]
+    """(n_units,) document index of each unit."""
+    unit_modality: npt.NDArray[np.int8]
+    """(n_units,) 0 text, 1 image, 2 audio, 3 video."""
+    unit_length: npt.NDArray[np.int32]
+    """(n_units,) number of index terms (name + text), for BM25."""
+    sentence_unit: npt.NDArray[np.int32]
+    """(n_sentences,) unit of each sentence, ascending."""
+    mentions: sp.csr_matrix
+    """(n_units, n_entities) int32 counts of mentions."""
+    title_share: sp.csr_matrix
+    """(n_units, n_entities) int32: 0, or the number of units that share the title or heading that names the entity."""
+    sentence_entities: sp.csr_matrix
+    """(n_sentences, n_entities) int8: 1 where the sentence names the entity."""
+    entity_df: npt.NDArray[np.int32]
+    """(n_entities,) number of documents that mention the entity."""
+    entity_unit_df: npt.NDArray[np.int32]
+    """(n_entities,) number of units that mention the entity."""
+
+    def postings(self, term: str) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+        """Units that hold the index term, ascending, and how often."""
+        ...
+
+    def search_units(self, space: str, query: FloatArray, k: int) -> tuple[IntArray, FloatArray]:
+        """Exact top k units by inner product with query (dim,), best first, ties by unit id. space: Space.key."""
+        ...
+
+    def search_sentences(self, space: str, query: FloatArray, k: int) -> tuple[IntArray, FloatArray]:
+        """Exact top k sentences by inner product with query (dim,), best first, ties by (unit id, ordinal)."""
+        ...
+
+    def spaces(self) -> tuple[str, ...]:
+        """Keys of the spaces that have vectors here."""
+        ...
+
+    def entities(self, canonical: Sequence[str]) -> list[int]:
+        """Index of each canonical form, -1 where no unit mentions it."""
+        ...
+
+    def entity_ids(self, entities: Sequence[int]) -> list[str]: ...
+
+    def entity_names(self, entities: Sequence[int]) -> list[str]:
+        """Display names."""
+        ...
+
+    def is_title(self, canonical: Sequence[str]) -> list[bool]:
+        """Whether each canonical form is a title form of a visible document or heading."""
+        ...
+
+    def unit_ids(self, units: Sequence[int]) -> list[str]: ...
+
+    def filename_units(self, words: Sequence[str]) -> dict[str, IntArray]:
+        """For each word, the units of the documents one of whose file names has it (folded; missing words are absent)."""
+        ...
+
+
+class VectorIndex(Protocol):
+    """Exact or approximate search over (id, vector) pairs."""
+
+    def add(self, ids: Sequence[str], vectors: FloatArray) -> None: ...
+    def search(self, queries: FloatArray, k: int) -> list[list[Hit]]: ...
+    def remove(self, ids: Sequence[str]) -> None: ...
+    def __len__(self) -> int: ...
+
+
+@runtime_checkable
+class GraphStore(Protocol):
+    """A Cypher engine that holds the graph projection. mmkg.testing.graph_store.GraphStoreContract says how it behaves."""
+
+    def load(self, nodes: Iterable[Node], edges: Iterable[Edge]) -> None:
+        """Replace everything by these rows (bulk)."""
+        ...
+
+    def apply(self, delta: GraphDelta) -> None:
+        """Delete and upsert; the same delta twice is the same as once."""
+        ...
+
+    def get(self, ids: Sequence[str]) -> list[Node]:
+        """The nodes that exist, in the order of ids."""
+        ...
+
+    def neighbors(
+        self, ids: Sequence[str], *, types: Sequence[str] = (), direction: str = "both", limit: int = 1000
+    ) -> list[Edge]:
+        """Edges at these nodes; direction: out, in or both. Each edge once; ordered by (type, source, target)."""
+        ...
+
+    def nodes(self) -> Iterator[Node]: ...
+
+    def edges(self) -> Iterator[Edge]: ...
+
+    def query(
+        self,
+        cypher: str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        timeout_s: float = 10.0,
+        max_rows: int = 10_000,
+        max_bytes: int = 64 * 2**20,
+    ) -> QueryResult:
+        """Run a user's read-only query through the gate. Raises WriteRefusedError, QueryLimitError, CypherError."""
+        ...
+
+    def shortest_path(self, source: str, target: str, *, max_hops: int = 6) -> list[tuple[str, str]] | None:
+        """[(node id, edge type that led to it), ...] from source (type "") to target, or None. Ties by id."""
+        ...
+
+    def save(self, path: Path) -> None:
+        """Write a snapshot and fsync it."""
+        ...
+
+    def open(self, path: Path) -> None:
+        """Replace everything by a snapshot. Raises StoreDamagedError."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Retriever(Protocol):
+    """From a question to ranked units."""
+
+    def retrieve(
+        self, question: str, *, k: int = 10, modalities: frozenset[Modality] | None = None
+    ) -> list[Evidence]: ...
+
+
+class Reranker(Protocol):
+    """Reorders evidence for a question; may drop none."""
+
+    def rerank(self, question: str, evidence: Sequence[Evidence]) -> list[Evidence]: ...
+
+
+class Generator(Protocol):
+    """From evidence to an answer with citations."""
+
+    name: str
+
+    def generate(self, question: str, evidence: Sequence[Evidence]) -> Answer: ...

@@ -1,0 +1,1 @@
+"""Contracts that every engine must pass, small honest fakes, and tiny corpora."""
