@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import Path
 from typing import Any
 
 Span = tuple[int, int]
@@ -360,14 +359,6 @@ class Problem:
     id: str
     detail: str
     fixed: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SourceFile:
-    """A file on disk that `add` looks at."""
-
-    path: Path
-    uri: str
 
 
 # ---- The derived layer -------------------------------------------------------------------------------------------
