@@ -1,0 +1,251 @@
+"""ledger.sqlite: facts, derived layer, sources, and which generation is current. The one file whose loss loses something.
+
+Access paths are chosen so that the cost of a change follows the document: every lookup that publishing makes is by an
+index, O(log n) in the size of the base, and no statement of it scans a table of the base.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mmkg.errors import StoreDamagedError, StoreError, StoreLockedError
+
+NAME = "ledger.sqlite"
+
+# `state` of a document: staged (facts complete, not yet visible) or visible.
+# Unit and document numbers are never reused (AUTOINCREMENT): index segments refer to them.
+_DDL = """
+CREATE TABLE document (
+  no INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, state TEXT NOT NULL, media_type TEXT NOT NULL,
+  name TEXT NOT NULL, meta TEXT NOT NULL, text BLOB NOT NULL, n_bytes INTEGER NOT NULL, facts_hash BLOB NOT NULL);
+CREATE INDEX document_state ON document(state) WHERE state <> 'visible';
+CREATE TABLE section (
+  document INTEGER NOT NULL, ord INTEGER NOT NULL, heading TEXT NOT NULL, level INTEGER NOT NULL,
+  start INTEGER NOT NULL, end INTEGER NOT NULL, parent INTEGER, PRIMARY KEY (document, ord)) WITHOUT ROWID;
+CREATE TABLE page (
+  document INTEGER NOT NULL, number INTEGER NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL,
+  start INTEGER NOT NULL, end INTEGER NOT NULL, lines BLOB NOT NULL, PRIMARY KEY (document, number));
+CREATE TABLE unit (
+  no INTEGER PRIMARY KEY AUTOINCREMENT, document INTEGER NOT NULL, ord INTEGER NOT NULL, id TEXT NOT NULL UNIQUE,
+  label TEXT NOT NULL, kind TEXT NOT NULL, start INTEGER NOT NULL, end INTEGER NOT NULL, page INTEGER, box TEXT,
+  section INTEGER, cap_start INTEGER, cap_end INTEGER, media TEXT, width INTEGER, height INTEGER,
+  sentences BLOB NOT NULL, names TEXT NOT NULL, refers TEXT NOT NULL, pieces TEXT NOT NULL, titles TEXT NOT NULL,
+  key BLOB, derived TEXT);
+CREATE UNIQUE INDEX unit_document ON unit(document, ord);
+CREATE INDEX unit_key ON unit(key) WHERE key IS NOT NULL;
+CREATE INDEX unit_media ON unit(media) WHERE media IS NOT NULL;
+CREATE TABLE output (key BLOB NOT NULL, space TEXT NOT NULL, n INTEGER NOT NULL, data BLOB NOT NULL);
+CREATE UNIQUE INDEX output_key ON output(key, space);
+
+CREATE TABLE source (
+  uri TEXT PRIMARY KEY, document TEXT, pending TEXT, status TEXT NOT NULL, reason TEXT NOT NULL,
+  size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX source_document ON source(document) WHERE document IS NOT NULL;
+CREATE INDEX source_pending ON source(pending) WHERE pending IS NOT NULL;
+CREATE TABLE source_word (word TEXT NOT NULL, uri TEXT NOT NULL, PRIMARY KEY (word, uri)) WITHOUT ROWID;
+CREATE INDEX source_word_uri ON source_word(uri);
+
+CREATE TABLE title_form (form TEXT PRIMARY KEY, n INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE anchor (key INTEGER NOT NULL, unit INTEGER NOT NULL, PRIMARY KEY (key, unit)) WITHOUT ROWID;
+CREATE TABLE entity (
+  key INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, name TEXT NOT NULL, label TEXT NOT NULL,
+  df INTEGER NOT NULL, units INTEGER NOT NULL);
+CREATE TABLE entity_form (
+  entity INTEGER NOT NULL, form TEXT NOT NULL, n INTEGER NOT NULL, PRIMARY KEY (entity, form)) WITHOUT ROWID;
+CREATE TABLE entity_label (
+  entity INTEGER NOT NULL, label TEXT NOT NULL, n INTEGER NOT NULL, PRIMARY KEY (entity, label)) WITHOUT ROWID;
+CREATE TABLE cooccur (
+  a INTEGER NOT NULL, b INTEGER NOT NULL, n INTEGER NOT NULL, PRIMARY KEY (a, b)) WITHOUT ROWID;
+CREATE TABLE alias (
+  short TEXT NOT NULL, long TEXT NOT NULL, reason TEXT NOT NULL, n INTEGER NOT NULL,
+  PRIMARY KEY (short, long, reason)) WITHOUT ROWID;
+
+CREATE TABLE dead (unit INTEGER PRIMARY KEY);
+CREATE TABLE generation (
+  no INTEGER PRIMARY KEY, text_segments TEXT NOT NULL, incidence_segments TEXT NOT NULL,
+  graph_snapshot TEXT, graph_deltas TEXT NOT NULL);
+"""
+
+TABLES = (
+    "document section page unit output source source_word title_form anchor entity entity_form entity_label cooccur "
+    "alias dead generation"
+).split()
+DERIVED_TABLES = ("title_form", "anchor", "entity", "entity_form", "entity_label", "cooccur", "alias")
+
+
+class Ledger:
+    """A connection to the ledger. One for the writer; one for each reader, which holds a read transaction open."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self.db = connection
+        self.path = path
+
+    @classmethod
+    def create(cls, root: Path) -> Ledger:
+        """A new empty ledger, durable when this returns."""
+        ledger = cls._connect(root / NAME, writable=True)
+        with ledger.transaction():
+            for statement in _DDL.split(";"):
+                if statement.strip():
+                    ledger.db.execute(statement)
+            ledger.db.execute("INSERT INTO generation VALUES (0, '[]', '[]', NULL, '[]')")
+        return ledger
+
+    @classmethod
+    def open(cls, root: Path, *, writable: bool = False) -> Ledger:
+        """Raises StoreDamagedError if the file is absent or not a ledger."""
+        path = root / NAME
+        if not path.exists():
+            raise StoreDamagedError(f"{path} is missing", hint="the base lost its ledger; restore it from a backup")
+        ledger = cls._connect(path, writable=writable)
+        try:
+            ledger.db.execute("SELECT count(*) FROM generation").fetchone()
+        except sqlite3.DatabaseError as e:
+            ledger.close()
+            raise _mapped(e, path) from e
+        return ledger
+
+    @classmethod
+    def _connect(cls, path: Path, *, writable: bool) -> Ledger:
+        try:
+            db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
+            db.execute("PRAGMA trusted_schema = OFF")
+            db.execute("PRAGMA cell_size_check = ON")
+            db.execute("PRAGMA cache_size = -65536")
+            if writable:
+                db.execute("PRAGMA page_size = 8192")
+                db.execute("PRAGMA journal_mode = WAL")
+                # FULL: a commit is on disk when COMMIT returns, which is what "committed" promises.
+                db.execute("PRAGMA synchronous = FULL")
+                db.execute("PRAGMA secure_delete = ON")
+            else:
+                db.execute("PRAGMA query_only = ON")
+        except sqlite3.DatabaseError as e:
+            raise _mapped(e, path) from e
+        return cls(db, path)
+
+    def close(self) -> None:
+        self.db.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """BEGIN IMMEDIATE ... COMMIT; rolled back if the body raises. SQLite's errors become ours."""
+        try:
+            self.db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self.db.execute("COMMIT")
+            except BaseException:
+                if self.db.in_transaction:
+                    self.db.execute("ROLLBACK")
+                raise
+        except sqlite3.Error as e:
+            raise _mapped(e, self.path) from e
+
+    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        try:
+            return self.db.execute(sql, parameters).fetchall()
+        except sqlite3.DatabaseError as e:
+            raise _mapped(e, self.path) from e
+
+    def one(self, sql: str, parameters: Sequence[Any] = ()) -> tuple[Any, ...] | None:
+        try:
+            row: tuple[Any, ...] | None = self.db.execute(sql, parameters).fetchone()
+            return row
+        except sqlite3.DatabaseError as e:
+            raise _mapped(e, self.path) from e
+
+    def rows_in(self, sql: str, values: Iterable[Any], prefix: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
+        """Rows of `sql`, whose `{in}` stands for a list of placeholders, over any number of values."""
+        todo = list(values)
+        for i in range(0, len(todo), 500):
+            part = todo[i : i + 500]
+            yield from self.rows(sql.replace("{in}", f"({','.join('?' * len(part))})"), (*prefix, *part))
+
+    # ---- generations ----
+
+    def current(self) -> Generation:
+        """The generation that readers open."""
+        row = self.one("SELECT * FROM generation ORDER BY no DESC LIMIT 1")
+        if row is None:
+            raise StoreDamagedError(f"{self.path} names no generation", hint="run `mmkg rebuild`")
+        return Generation.from_row(row)
+
+    def put_generation(self, generation: Generation) -> None:
+        """Make it current; earlier rows go. Call inside a transaction."""
+        self.db.execute("DELETE FROM generation")
+        self.db.execute("INSERT INTO generation VALUES (?, ?, ?, ?, ?)", generation.to_row())
+
+
+class Generation:
+    """A published state: its number and the files that hold it. Each file is (name, sha256), segments oldest first."""
+
+    __slots__ = ("graph_deltas", "graph_snapshot", "incidence_segments", "no", "text_segments")
+
+    def __init__(
+        self,
+        no: int,
+        text_segments: Sequence[FileRef] = (),
+        incidence_segments: Sequence[FileRef] = (),
+        graph_snapshot: FileRef | None = None,
+        graph_deltas: Sequence[FileRef] = (),
+    ) -> None:
+        self.no = no
+        self.text_segments = tuple(text_segments)
+        self.incidence_segments = tuple(incidence_segments)
+        self.graph_snapshot = graph_snapshot
+        self.graph_deltas = tuple(graph_deltas)
+
+    @classmethod
+    def from_row(cls, row: Sequence[Any]) -> Generation:
+        def refs(text: str) -> list[FileRef]:
+            return [FileRef(*item) for item in json.loads(text)]
+
+        snapshot = FileRef(*json.loads(row[3])) if row[3] else None
+        return cls(row[0], refs(row[1]), refs(row[2]), snapshot, refs(row[4]))
+
+    def to_row(self) -> tuple[Any, ...]:
+        def text(refs: Sequence[FileRef]) -> str:
+            return json.dumps([r.to_list() for r in refs])
+
+        snapshot = json.dumps(self.graph_snapshot.to_list()) if self.graph_snapshot else None
+        return (self.no, text(self.text_segments), text(self.incidence_segments), snapshot, text(self.graph_deltas))
+
+    def files(self) -> set[str]:
+        """Names of all files that this generation stands on, relative to the base."""
+        refs = [*self.text_segments, *self.incidence_segments, *self.graph_deltas]
+        return {r.name for r in refs} | ({self.graph_snapshot.name} if self.graph_snapshot else set())
+
+
+class FileRef:
+    """A file of a generation: name relative to the base, sha256, and how many rows it holds (for merge decisions)."""
+
+    __slots__ = ("name", "rows", "sha256")
+
+    def __init__(self, name: str, sha256: str, rows: int = 0) -> None:
+        self.name, self.sha256, self.rows = name, sha256, rows
+
+    def to_list(self) -> list[Any]:
+        return [self.name, self.sha256, self.rows]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, FileRef) and self.to_list() == other.to_list()
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.sha256))
+
+
+def _mapped(error: sqlite3.Error, path: Path) -> StoreError:
+    text = str(error)
+    if "locked" in text or "busy" in text:
+        return StoreLockedError(f"{path} is locked: {text}")
+    if "full" in text:
+        return StoreError(f"no space left for {path}: {text}", hint="free some space and run the command again")
+    if "malformed" in text or "not a database" in text or "no such table" in text or "encrypted" in text:
+        return StoreDamagedError(f"{path} is damaged: {text}", hint="restore it from a backup")
+    return StoreError(f"{path}: {text}")

@@ -1,0 +1,66 @@
+"""Which words of a unit go where: to the encoder, to the lexical index, to derivation. Pure functions of one document's facts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator
+
+from mmkg.types import DocumentFacts, Section, Unit, UnitInput
+
+
+def headings_above(facts: DocumentFacts, unit: Unit) -> tuple[Section, ...]:
+    """The sections that enclose a unit, innermost first."""
+    by_order = {s.order: s for s in facts.sections}
+    out: list[Section] = []
+    order = unit.section
+    while order is not None and len(out) <= len(by_order):
+        section = by_order[order]
+        out.append(section)
+        order = section.parent
+    return tuple(out)
+
+
+def unit_title(facts: DocumentFacts, unit: Unit) -> str:
+    """What stands above a unit: the document's title and the innermost heading, or what there is of them."""
+    heading = next((s.heading for s in headings_above(facts, unit)), "")
+    if heading and heading != facts.name:
+        return f"{facts.name} - {heading}" if facts.name else heading
+    return facts.name
+
+
+def index_text(facts: DocumentFacts, unit: Unit) -> str:
+    """Title and words, as the lexical index and the unit's vector see them."""
+    title, words = unit_title(facts, unit), facts.words(unit)
+    return f"{title}\n{words}" if title else words
+
+
+def encoder_texts(facts: DocumentFacts, unit: Unit) -> list[str]:
+    """What is encoded for one unit: its index text, then "title: sentence" for each sentence; [] if it has no words."""
+    if not facts.words(unit).strip():
+        return []
+    title = unit_title(facts, unit)
+    lead = f"{title}: " if title else ""
+    return [index_text(facts, unit), *(lead + facts.text[a:b] for a, b in unit.sentences)]
+
+
+def content_key(texts: list[str]) -> bytes:
+    """Key under which a model's output for these texts is kept: the same words are never encoded twice."""
+    return hashlib.sha256(json.dumps(texts, ensure_ascii=False).encode("utf-8", "surrogatepass")).digest()
+
+
+def unit_inputs(facts: DocumentFacts) -> Iterator[UnitInput]:
+    """For each unit, in order, what derivation may look at.
+
+    A title's share is the number of units under it: a title of a long document is weaker evidence for each of them.
+    """
+    per_section: Counter[int] = Counter()
+    for unit in facts.units:
+        for section in headings_above(facts, unit):
+            per_section[section.order] += 1
+    for unit in facts.units:
+        titles = [(facts.name, len(facts.units))] if facts.name else []
+        titles += [(s.heading, per_section[s.order]) for s in headings_above(facts, unit) if s.heading != facts.name]
+        pieces = tuple((a, facts.text[a:b]) for a, b in unit.spans())
+        yield UnitInput(unit=unit, pieces=pieces, titles=tuple(titles))
