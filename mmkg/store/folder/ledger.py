@@ -10,6 +10,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,9 @@ CREATE TABLE cooccur (
 CREATE TABLE alias (
   short TEXT NOT NULL, long TEXT NOT NULL, reason TEXT NOT NULL, n INTEGER NOT NULL,
   PRIMARY KEY (short, long, reason)) WITHOUT ROWID;
+CREATE INDEX alias_long ON alias(long);
+CREATE TABLE same_as (
+  short TEXT NOT NULL, long TEXT NOT NULL, reason TEXT NOT NULL, PRIMARY KEY (short, long)) WITHOUT ROWID;
 
 CREATE TABLE dead (unit INTEGER PRIMARY KEY);
 CREATE TABLE generation (
@@ -71,11 +75,47 @@ CREATE TABLE generation (
   graph_snapshot TEXT, graph_deltas TEXT NOT NULL);
 """
 
-TABLES = (
-    "document section page unit output source source_word title_form anchor entity entity_form entity_label cooccur "
-    "alias dead generation"
-).split()
-DERIVED_TABLES = ("title_form", "anchor", "entity", "entity_form", "entity_label", "cooccur", "alias")
+DERIVED_TABLES = ("title_form", "anchor", "entity", "entity_form", "entity_label", "cooccur", "alias", "same_as")
+
+
+@dataclass(frozen=True, slots=True)
+class FileRef:
+    """A file of a generation: name relative to the base, sha256, and how many rows it holds (for merge decisions)."""
+
+    name: str
+    sha256: str
+    rows: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """A published state: its number and the files that hold it, segments and deltas oldest first."""
+
+    no: int
+    text_segments: tuple[FileRef, ...] = ()
+    incidence_segments: tuple[FileRef, ...] = ()
+    graph_snapshot: FileRef | None = None
+    graph_deltas: tuple[FileRef, ...] = ()
+
+    @classmethod
+    def from_row(cls, row: Sequence[Any]) -> Generation:
+        def refs(text: str) -> tuple[FileRef, ...]:
+            return tuple(FileRef(*item) for item in json.loads(text))
+
+        snapshot = FileRef(*json.loads(row[3])) if row[3] else None
+        return cls(row[0], refs(row[1]), refs(row[2]), snapshot, refs(row[4]))
+
+    def to_row(self) -> tuple[Any, ...]:
+        def text(refs: Sequence[FileRef]) -> str:
+            return json.dumps([astuple(r) for r in refs])
+
+        snapshot = json.dumps(astuple(self.graph_snapshot)) if self.graph_snapshot else None
+        return (self.no, text(self.text_segments), text(self.incidence_segments), snapshot, text(self.graph_deltas))
+
+    def files(self) -> set[str]:
+        """Names of all files that this generation stands on, relative to the base."""
+        refs = [*self.text_segments, *self.incidence_segments, *self.graph_deltas]
+        return {r.name for r in refs} | ({self.graph_snapshot.name} if self.graph_snapshot else set())
 
 
 class Ledger:
@@ -180,64 +220,6 @@ class Ledger:
         """Make it current; earlier rows go. Call inside a transaction."""
         self.db.execute("DELETE FROM generation")
         self.db.execute("INSERT INTO generation VALUES (?, ?, ?, ?, ?)", generation.to_row())
-
-
-class Generation:
-    """A published state: its number and the files that hold it. Each file is (name, sha256), segments oldest first."""
-
-    __slots__ = ("graph_deltas", "graph_snapshot", "incidence_segments", "no", "text_segments")
-
-    def __init__(
-        self,
-        no: int,
-        text_segments: Sequence[FileRef] = (),
-        incidence_segments: Sequence[FileRef] = (),
-        graph_snapshot: FileRef | None = None,
-        graph_deltas: Sequence[FileRef] = (),
-    ) -> None:
-        self.no = no
-        self.text_segments = tuple(text_segments)
-        self.incidence_segments = tuple(incidence_segments)
-        self.graph_snapshot = graph_snapshot
-        self.graph_deltas = tuple(graph_deltas)
-
-    @classmethod
-    def from_row(cls, row: Sequence[Any]) -> Generation:
-        def refs(text: str) -> list[FileRef]:
-            return [FileRef(*item) for item in json.loads(text)]
-
-        snapshot = FileRef(*json.loads(row[3])) if row[3] else None
-        return cls(row[0], refs(row[1]), refs(row[2]), snapshot, refs(row[4]))
-
-    def to_row(self) -> tuple[Any, ...]:
-        def text(refs: Sequence[FileRef]) -> str:
-            return json.dumps([r.to_list() for r in refs])
-
-        snapshot = json.dumps(self.graph_snapshot.to_list()) if self.graph_snapshot else None
-        return (self.no, text(self.text_segments), text(self.incidence_segments), snapshot, text(self.graph_deltas))
-
-    def files(self) -> set[str]:
-        """Names of all files that this generation stands on, relative to the base."""
-        refs = [*self.text_segments, *self.incidence_segments, *self.graph_deltas]
-        return {r.name for r in refs} | ({self.graph_snapshot.name} if self.graph_snapshot else set())
-
-
-class FileRef:
-    """A file of a generation: name relative to the base, sha256, and how many rows it holds (for merge decisions)."""
-
-    __slots__ = ("name", "rows", "sha256")
-
-    def __init__(self, name: str, sha256: str, rows: int = 0) -> None:
-        self.name, self.sha256, self.rows = name, sha256, rows
-
-    def to_list(self) -> list[Any]:
-        return [self.name, self.sha256, self.rows]
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, FileRef) and self.to_list() == other.to_list()
-
-    def __hash__(self) -> int:
-        return hash((self.name, self.sha256))
 
 
 def _mapped(error: sqlite3.Error, path: Path) -> StoreError:

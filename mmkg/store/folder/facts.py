@@ -1,0 +1,214 @@
+"""Facts to rows and back. What `stage` writes, `read` gives back equal: the round trip is exact."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from mmkg.errors import StoreDamagedError
+from mmkg.schema import unit_id
+from mmkg.store.folder.ledger import Ledger
+from mmkg.texts import content_key, encoder_texts, unit_inputs
+from mmkg.types import DocumentFacts, Line, NameSpan, Page, Section, Unit, UnitInput
+
+UNIT_COLUMNS = "ord, label, kind, start, end, page, box, section, cap_start, cap_end, media, width, height, sentences, names, refers"
+
+
+def facts_hash(facts: DocumentFacts) -> bytes:
+    """sha256 of the facts in canonical JSON."""
+    text = json.dumps(asdict(facts), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+
+
+def stage(ledger: Ledger, document: str, facts: DocumentFacts, *, n_bytes: int) -> int:
+    """Write the facts of a document in state `staged`; returns its number. Call inside a transaction.
+
+    Cost: O(size of the document) rows, each an indexed insert.
+    """
+    db = ledger.db
+    cursor = db.execute(
+        "INSERT INTO document (id, state, media_type, name, meta, text, n_bytes, facts_hash) VALUES (?,?,?,?,?,?,?,?)",
+        (
+            document,
+            "staged",
+            facts.media_type,
+            facts.name,
+            _json(dict(facts.meta)),
+            zlib.compress(facts.text.encode("utf-8", "surrogatepass"), 3),
+            n_bytes,
+            facts_hash(facts),
+        ),
+    )
+    no = cursor.lastrowid
+    assert no is not None
+    db.executemany(
+        "INSERT INTO section VALUES (?,?,?,?,?,?,?)",
+        [(no, s.order, s.heading, s.level, s.start, s.end, s.parent) for s in facts.sections],
+    )
+    db.executemany(
+        "INSERT INTO page VALUES (?,?,?,?,?,?,?)",
+        [(no, p.number, p.width, p.height, p.start, p.end, _pack_lines(p.lines)) for p in facts.pages],
+    )
+    rows = []
+    for unit_input in unit_inputs(facts):
+        unit = unit_input.unit
+        texts = encoder_texts(facts, unit)
+        rows.append(
+            (
+                no,
+                unit_id(document, unit.label, unit.start, unit.end, unit.page, unit.ordinal),
+                *_unit_row(unit),
+                _json(unit_input.pieces),
+                _json(unit_input.titles),
+                content_key(texts) if texts else None,
+            )
+        )
+    db.executemany(
+        f"INSERT INTO unit (document, id, {UNIT_COLUMNS}, pieces, titles, key) VALUES ({','.join('?' * 21)})", rows
+    )
+    return no
+
+
+def read(ledger: Ledger, no: int) -> DocumentFacts:
+    """The facts of one document."""
+    row = ledger.one("SELECT media_type, name, meta, text FROM document WHERE no = ?", (no,))
+    if row is None:
+        raise StoreDamagedError(f"document {no} has no row", hint="run `mmkg doctor`")
+    sections = ledger.rows(
+        "SELECT ord, heading, level, start, end, parent FROM section WHERE document = ? ORDER BY ord", (no,)
+    )
+    units = ledger.rows(f"SELECT {UNIT_COLUMNS} FROM unit WHERE document = ? ORDER BY ord", (no,))
+    return DocumentFacts(
+        media_type=row[0],
+        name=row[1],
+        meta=json.loads(row[2]),
+        text=unpack_text(row[3]),
+        sections=tuple(Section(order=o, heading=h, level=v, start=a, end=b, parent=p) for o, h, v, a, b, p in sections),
+        pages=tuple(pages(ledger, no)),
+        units=tuple(unit_from_row(u) for u in units),
+    )
+
+
+def pages(ledger: Ledger, no: int, number: int | None = None) -> Iterator[Page]:
+    """The pages of a document, or one of them, in order."""
+    sql = "SELECT number, width, height, start, end, lines FROM page WHERE document = ?"
+    rows = (
+        ledger.rows(sql + " ORDER BY number", (no,))
+        if number is None
+        else ledger.rows(sql + " AND number = ?", (no, number))
+    )
+    for n, width, height, start, end, lines in rows:
+        yield Page(number=n, width=width, height=height, start=start, end=end, lines=_unpack_lines(lines))
+
+
+def unpack_text(data: bytes) -> str:
+    return zlib.decompress(data).decode("utf-8", "surrogatepass")
+
+
+def unit_from_row(row: Sequence[Any]) -> Unit:
+    """A unit from its UNIT_COLUMNS."""
+    (
+        ordinal,
+        label,
+        kind,
+        start,
+        end,
+        page,
+        box,
+        section,
+        cap_start,
+        cap_end,
+        media,
+        width,
+        height,
+        sentences,
+        names,
+        refers,
+    ) = row
+    return Unit(
+        ordinal=ordinal,
+        label=label,
+        kind=kind,
+        start=start,
+        end=end,
+        page=page,
+        box=tuple(json.loads(box)) if box else None,
+        section=section,
+        caption=None if cap_start is None else (cap_start, cap_end),
+        media=media,
+        width=width,
+        height=height,
+        sentences=unpack_spans(sentences),
+        names=tuple(NameSpan(start=a, end=b, label=lab, source=src) for a, b, lab, src in json.loads(names)),
+        refers_to=tuple(json.loads(refers)),
+    )
+
+
+def unit_input(row: Sequence[Any]) -> UnitInput:
+    """What derivation sees, from UNIT_COLUMNS, pieces, titles."""
+    return UnitInput(
+        unit=unit_from_row(row[:16]),
+        pieces=tuple((a, words) for a, words in json.loads(row[16])),
+        titles=tuple((title, share) for title, share in json.loads(row[17])),
+    )
+
+
+def unpack_spans(data: bytes) -> tuple[tuple[int, int], ...]:
+    flat = np.frombuffer(data, dtype="<i4").tolist()
+    return tuple(zip(flat[::2], flat[1::2], strict=True))
+
+
+def put_outputs(ledger: Ledger, rows: Mapping[tuple[bytes, str], np.ndarray[Any, Any]]) -> None:
+    """Keep model output: (key, space) -> (n, dim) vectors, as half precision. Call inside a transaction."""
+    ledger.db.executemany(
+        "INSERT OR IGNORE INTO output VALUES (?,?,?,?)",
+        [(key, space, len(x), np.ascontiguousarray(x, dtype="<f2").tobytes()) for (key, space), x in rows.items()],
+    )
+
+
+def outputs(ledger: Ledger, keys: Sequence[bytes]) -> dict[tuple[bytes, str], np.ndarray[Any, Any]]:
+    """Stored vectors of these keys in every space: (n, dim) float16."""
+    out = {}
+    for key, space, n, data in ledger.rows_in("SELECT key, space, n, data FROM output WHERE key IN {in}", set(keys)):
+        out[key, space] = np.frombuffer(data, dtype="<f2").reshape(n, -1)
+    return out
+
+
+def _unit_row(unit: Unit) -> tuple[Any, ...]:
+    return (
+        unit.ordinal,
+        unit.label,
+        unit.kind,
+        unit.start,
+        unit.end,
+        unit.page,
+        _json(unit.box) if unit.box else None,
+        unit.section,
+        unit.caption[0] if unit.caption else None,
+        unit.caption[1] if unit.caption else None,
+        unit.media,
+        unit.width,
+        unit.height,
+        np.array(unit.sentences, dtype="<i4").tobytes(),
+        _json([(n.start, n.end, n.label, n.source) for n in unit.names]),
+        _json(unit.refers_to),
+    )
+
+
+def _pack_lines(lines: Sequence[Line]) -> bytes:
+    return zlib.compress(np.array([(x.start, x.end, *x.box) for x in lines], dtype="<i4").tobytes(), 3)
+
+
+def _unpack_lines(data: bytes) -> tuple[Line, ...]:
+    rows = np.frombuffer(zlib.decompress(data), dtype="<i4").reshape(-1, 6).tolist()
+    return tuple(Line(start=a, end=b, box=(x0, y0, x1, y1)) for a, b, x0, y0, x1, y1 in rows)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -1,0 +1,125 @@
+"""Ledger rows to index segments: what a generation adds, and the merges that keep the number of segments small."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from mmkg.algorithms.keys import entity_key
+from mmkg.algorithms.terms import terms
+from mmkg.store.folder.derived import load_derivation, mention_totals
+from mmkg.store.folder.facts import outputs, read
+from mmkg.store.folder.ledger import FileRef, Ledger
+from mmkg.store.folder.segment import (
+    IncidenceRow,
+    SegmentInfo,
+    UnitRow,
+    merge_incidence,
+    merge_plan,
+    merge_text,
+    write_incidence_segment,
+    write_text_segment,
+)
+from mmkg.texts import index_text
+
+_MODALITY = {"text": 0, "table": 0, "code": 0, "formula": 0, "image": 1, "figure": 1, "page": 1, "audio": 2, "video": 3}
+
+
+class SegmentWriter:
+    """Writes the segments of one generation. Rows come from the ledger, inside its open transaction."""
+
+    def __init__(self, root: Path, ledger: Ledger, generation: int) -> None:
+        self.root, self.ledger, self.generation = root, ledger, generation
+        self.text: list[FileRef] = []
+        self.incidence: list[FileRef] = []
+        self._n = 0
+
+    def add_documents(self, documents: Sequence[int]) -> None:
+        """A text segment with the units of these documents."""
+        rows = [row for no in documents for row in self._unit_rows(no)]
+        if rows:
+            name, sha256, _ = write_text_segment(self.root / "index", self._name("text"), rows)
+            self.text.append(FileRef(f"index/{name}", sha256, len(rows)))
+
+    def _unit_rows(self, document: int) -> list[UnitRow]:
+        facts = read(self.ledger, document)
+        keys = self.ledger.rows("SELECT no, id, key, media FROM unit WHERE document = ? ORDER BY ord", (document,))
+        wanted = [key for _, _, key, _ in keys if key] + [bytes.fromhex(m) for *_, m in keys if m]
+        vectors = outputs(self.ledger, wanted)
+        out = []
+        for unit, (no, id_, key, media) in zip(facts.units, keys, strict=True):
+            mine = {key, bytes.fromhex(media) if media else None} - {None}
+            out.append(
+                UnitRow(
+                    no=no,
+                    id=id_,
+                    document=document,
+                    modality=_MODALITY[unit.kind],
+                    terms=terms(index_text(facts, unit)),
+                    n_sentences=len(unit.sentences),
+                    vectors={space: x for (k, space), x in vectors.items() if k in mine},
+                )
+            )
+        return out
+
+    def add_incidence(self, units: Iterable[int]) -> None:
+        """An incidence segment with the derivations of these units; for old units it replaces what stood before."""
+        rows = []
+        for no, text in self.ledger.rows_in("SELECT no, derived FROM unit WHERE no IN {in}", sorted(units)):
+            derivation = load_derivation(text)
+            totals = sorted((entity_key(e), max(n, 1), title) for e, (n, title) in mention_totals(derivation).items())
+            table = np.array(totals, dtype=np.int64).reshape(-1, 3)
+            rows.append(
+                IncidenceRow(
+                    no=no,
+                    entities=table[:, 0],
+                    counts=table[:, 1],
+                    title_share=table[:, 2],
+                    sentences=[np.array([entity_key(e) for e in s], dtype=np.int64) for s in derivation.sentences],
+                )
+            )
+        if rows:
+            name, sha256, _ = write_incidence_segment(self.root / "index", self._name("inc"), rows)
+            self.incidence.append(FileRef(f"index/{name}", sha256, len(rows)))
+
+    def merged(
+        self, old_text: Sequence[FileRef], old_incidence: Sequence[FileRef]
+    ) -> tuple[tuple[FileRef, ...], tuple[FileRef, ...]]:
+        """The segment lists of the new generation, with small neighbours merged into larger ones."""
+        dead = {u for (u,) in self.ledger.rows("SELECT unit FROM dead")}
+        text = self._merge("text", [*old_text, *self.text], dead)
+        incidence = self._merge("inc", [*old_incidence, *self.incidence], dead)
+        return tuple(text), tuple(incidence)
+
+    def _merge(self, kind: str, refs: list[FileRef], dead: set[int]) -> list[FileRef]:
+        infos = [SegmentInfo(name=r.name.removeprefix("index/"), kind=kind, rows=r.rows, dead=0) for r in refs]
+        for group in merge_plan(infos):
+            names = [i.name for i in group]
+            merge = merge_text if kind == "text" else merge_incidence
+            name, sha256, rows = merge(self.root / "index", names, dead, self._name(kind))
+            at = next(i for i, r in enumerate(refs) if r.name.removeprefix("index/") == names[0])
+            refs = [r for r in refs if r.name.removeprefix("index/") not in names]
+            if rows:
+                refs.insert(at, FileRef(f"index/{name}", sha256, rows))
+        return refs
+
+    def _name(self, kind: str) -> str:
+        self._n += 1
+        return f"{kind}-{self.generation}-{self._n}.seg"
+
+
+def file_sha256(path: Path) -> str:
+    with path.open("rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
+
+
+def box_to_points(box: str | None) -> tuple[float, float, float, float] | None:
+    """A ledger box (hundredths, JSON) in points or pixels."""
+    if not box:
+        return None
+    x0, y0, x1, y1 = (v / 100 for v in json.loads(box))
+    return (x0, y0, x1, y1)

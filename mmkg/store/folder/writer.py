@@ -1,0 +1,393 @@
+"""The one writer of a base. Facts are staged first; then one commit makes a whole batch visible, or nothing.
+
+Order of a batch: originals by hash -> facts staged (a transaction) -> derived layer, graph delta and new segments
+written and synced inside a second transaction -> its COMMIT flips status and generation together. A crash before that
+COMMIT leaves the old generation and staged facts, which the next writer publishes without a model call.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmkg.algorithms.names import fold
+from mmkg.errors import NotFoundError, StoreError
+from mmkg.protocols import Deriver
+from mmkg.store.folder import derived, graphrows
+from mmkg.store.folder.blobs import Blobs
+from mmkg.store.folder.durable import failpoint
+from mmkg.store.folder.engine import KGLiteStore
+from mmkg.store.folder.engine_wire import write_delta
+from mmkg.store.folder.facts import put_outputs, stage
+from mmkg.store.folder.ledger import FileRef, Generation, Ledger
+from mmkg.store.folder.lock import WriterLock
+from mmkg.store.folder.manifest import Manifest
+from mmkg.store.folder.projection import SegmentWriter, file_sha256
+from mmkg.types import DocumentFacts, GraphDelta
+
+log = logging.getLogger(__name__)
+
+# Past this many graph rows in delta files the snapshot is written anew at the end of a run: replaying them would
+# otherwise cost every reader of the graph about a second.
+SNAPSHOT_ROWS = 20_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceChange:
+    """A source that now has this document (id), or, with document None, has none any more.
+
+    drop: the source itself leaves the list. status, reason, size, mtime_ns: as `list` shows them.
+    """
+
+    uri: str
+    document: str | None
+    status: str = "added"
+    reason: str = ""
+    size: int = 0
+    mtime_ns: int = 0
+    drop: bool = False
+
+
+@dataclass(slots=True)
+class Published:
+    """What one publication did: document ids that came, went, or changed their sources."""
+
+    generation: int
+    added: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+
+
+class FolderWriter:
+    """Holds the writer lock from opening to close()."""
+
+    def __init__(self, root: Path, deriver: Deriver, *, create: bool = False, wait_s: float = 0.5) -> None:
+        """Raises NotFoundError if there is no base and create is False, StoreLockedError if another process writes."""
+        if create:
+            _make_folders(root)
+        elif not (root / "manifest.json").exists():
+            raise NotFoundError(f"no knowledge base in {root}", hint="`mmkg add PATH` makes one")
+        self.root = root
+        self.deriver = deriver
+        self.blobs = Blobs(root / "blobs")
+        self._lock = WriterLock(root, wait_s=wait_s)
+        self.ledger: Ledger
+        try:
+            if not (root / "manifest.json").exists():
+                # The manifest comes last: a folder without one is not yet a base, whatever a crash left in it.
+                for name in ("ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm"):
+                    (root / name).unlink(missing_ok=True)
+                self.ledger = Ledger.create(root)
+                Manifest().write(root)
+            else:
+                Manifest.read(root)
+                self.ledger = Ledger.open(root, writable=True)
+            self.sweep()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        if hasattr(self, "ledger"):
+            self.ledger.close()
+        self._lock.release()
+
+    def __enter__(self) -> FolderWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # ---- manifest ----
+
+    @property
+    def manifest(self) -> Manifest:
+        return Manifest.read(self.root)
+
+    def set_manifest(self, manifest: Manifest) -> None:
+        manifest.write(self.root)
+
+    # ---- staging ----
+
+    def state(self, document: str) -> str | None:
+        """staged, visible, or None."""
+        row = self.ledger.one("SELECT state FROM document WHERE id = ?", (document,))
+        return row[0] if row else None
+
+    def source(self, uri: str) -> tuple[str | None, str, str] | None:
+        """(document id or None, status, reason) of a source."""
+        row = self.ledger.one("SELECT document, status, reason FROM source WHERE uri = ?", (uri,))
+        return (row[0], row[1], row[2]) if row else None
+
+    def sources_of(self, document: str) -> list[str]:
+        return [u for (u,) in self.ledger.rows("SELECT uri FROM source WHERE document = ? ORDER BY uri", (document,))]
+
+    def stage(
+        self,
+        document: str,
+        facts: DocumentFacts,
+        *,
+        n_bytes: int,
+        uris: Iterable[str],
+        original: Path | bytes,
+        media: Mapping[str, bytes],
+        outputs: Mapping[tuple[bytes, str], np.ndarray[Any, Any]],
+    ) -> None:
+        """Keep a document's bytes, facts and model output durably, not yet visible.
+
+        original: the file, or its bytes. Raises StoreDamagedError if the file changed since it was hashed.
+        """
+        if isinstance(original, bytes):
+            self.blobs.put_bytes(original, document)
+        else:
+            self.blobs.put_file(original, document)
+        for sha256, data in media.items():
+            self.blobs.put_bytes(data, sha256)
+        with self.ledger.transaction():
+            stage(self.ledger, document, facts, n_bytes=n_bytes)
+            put_outputs(self.ledger, outputs)
+            self.ledger.db.executemany(
+                "INSERT INTO source VALUES (?, NULL, ?, 'pending', '', 0, 0) "
+                "ON CONFLICT (uri) DO UPDATE SET pending = excluded.pending",
+                [(uri, document) for uri in uris],
+            )
+        failpoint("facts-staged")
+
+    def add_outputs(self, outputs: Mapping[tuple[bytes, str], np.ndarray[Any, Any]]) -> None:
+        """Keep model output for facts that are already here."""
+        with self.ledger.transaction():
+            put_outputs(self.ledger, outputs)
+
+    def note_sources(self, changes: Sequence[SourceChange]) -> None:
+        """Record statuses that change no document: failed, rejected, skipped, unchanged."""
+        with self.ledger.transaction():
+            for c in changes:
+                self.ledger.db.execute(
+                    "INSERT INTO source VALUES (?, NULL, NULL, ?, ?, ?, ?) ON CONFLICT (uri) DO UPDATE SET "
+                    "status = excluded.status, reason = excluded.reason, size = excluded.size, "
+                    "mtime_ns = excluded.mtime_ns, pending = NULL",
+                    (c.uri, c.status, c.reason, c.size, c.mtime_ns),
+                )
+
+    def pending(self) -> list[tuple[str, str]]:
+        """(document id, uri) of staged documents that wait for publication."""
+        return self.ledger.rows(
+            "SELECT d.id, s.uri FROM document d JOIN source s ON s.pending = d.id WHERE d.state = 'staged' "
+            "ORDER BY d.id, s.uri"
+        )
+
+    # ---- publishing ----
+
+    def publish(self, changes: Sequence[SourceChange]) -> Published:
+        """Make the changes of sources, and what follows from them for documents, visible in one commit.
+
+        Cost: the documents that come and go, and the units whose derivation they change; not the base.
+        """
+        return self._publish(changes, republish=())
+
+    def republish(self, documents: Sequence[str]) -> Published:
+        """Write the index rows of visible documents again (they have new model output), in one commit."""
+        return self._publish((), republish=documents)
+
+    def _publish(self, changes: Sequence[SourceChange], *, republish: Sequence[str]) -> Published:
+        failpoint("publish-begin")
+        ledger = self.ledger
+        with ledger.transaction():
+            touched = self._move_sources(changes)
+            states = {
+                id_: (no, state)
+                for no, id_, state in ledger.rows_in("SELECT no, id, state FROM document WHERE id IN {in}", touched)
+            }
+            has_source = {
+                d for (d,) in ledger.rows_in("SELECT DISTINCT document FROM source WHERE document IN {in}", touched)
+            }
+            added = sorted(no for id_, (no, state) in states.items() if id_ in has_source and state == "staged")
+            gone = sorted(no for id_, (no, state) in states.items() if id_ not in has_source and state == "visible")
+            dropped = [no for id_, (no, state) in states.items() if id_ not in has_source and state == "staged"]
+            moved = [id_ for id_, (_, state) in states.items() if id_ in has_source and state == "visible"]
+            again = self._reissue(republish)
+            deleted = [node for no in gone for node in graphrows.removed_nodes(ledger, no)]
+            change = derived.apply(ledger, self.deriver, added=added, removed=gone)
+            ledger.db.executemany("UPDATE document SET state = 'visible' WHERE no = ?", [(no,) for no in added])
+            failpoint("derived-written")
+            units_gone = {u for no in gone for (u,) in ledger.rows("SELECT no FROM unit WHERE document = ?", (no,))}
+            delta = graphrows.delta(
+                ledger, change, added=added, deleted=deleted, moved=moved, removed_units=frozenset(units_gone)
+            )
+            old = ledger.current()
+            no = old.no + 1
+            deltas = old.graph_deltas + self._write_delta(no, delta)
+            failpoint("graph-written")
+            ledger.db.executemany("INSERT OR IGNORE INTO dead VALUES (?)", [(u,) for u in sorted(units_gone)])
+            segments = SegmentWriter(self.root, ledger, no)
+            segments.add_documents([*added, *again])
+            segments.add_incidence(u for u in change.units if u not in units_gone)
+            failpoint("segment-written")
+            published = Published(
+                no,
+                [id_ for id_, (n, _) in states.items() if n in set(added)],
+                [id_ for id_, (n, _) in states.items() if n in set(gone)],
+            )
+            orphans = self._delete_documents([*gone, *dropped])
+            text, incidence = segments.merged(old.text_segments, old.incidence_segments)
+            ledger.put_generation(Generation(no, text, incidence, old.graph_snapshot, deltas))
+            failpoint("generation-row")
+        failpoint("publish-committed")
+        self.blobs.delete(orphans)
+        self.sweep()
+        failpoint("swept")
+        return published
+
+    def _move_sources(self, changes: Sequence[SourceChange]) -> set[str]:
+        """Point sources at their documents; returns the ids of all documents that won or lost a source."""
+        db = self.ledger.db
+        touched: set[str] = set()
+        for c in changes:
+            row = self.ledger.one("SELECT document, pending FROM source WHERE uri = ?", (c.uri,))
+            touched |= {d for d in (row or ()) if d} | ({c.document} if c.document else set())
+            if c.drop:
+                db.execute("DELETE FROM source WHERE uri = ?", (c.uri,))
+                db.execute("DELETE FROM source_word WHERE uri = ?", (c.uri,))
+                continue
+            db.execute(
+                "INSERT INTO source VALUES (?, ?, NULL, ?, ?, ?, ?) ON CONFLICT (uri) DO UPDATE SET "
+                "document = excluded.document, pending = NULL, status = excluded.status, reason = excluded.reason, "
+                "size = excluded.size, mtime_ns = excluded.mtime_ns",
+                (c.uri, c.document, c.status, c.reason, c.size, c.mtime_ns),
+            )
+            if row is None or row[0] is None:
+                db.executemany(
+                    "INSERT OR IGNORE INTO source_word VALUES (?, ?)", [(w, c.uri) for w in file_name_words(c.uri)]
+                )
+        return touched
+
+    def _reissue(self, documents: Sequence[str]) -> list[int]:
+        """Give the units of these documents new numbers, so that new segment rows stand for the old ones."""
+        db, out = self.ledger.db, []
+        for no, id_ in self.ledger.rows_in(
+            "SELECT no, id FROM document WHERE state = 'visible' AND id IN {in}", documents
+        ):
+            out.append(no)
+            for (unit,) in self.ledger.rows("SELECT no FROM unit WHERE document = ? ORDER BY ord", (no,)):
+                row = self.ledger.one("SELECT max(seq) FROM sqlite_sequence WHERE name = 'unit'")
+                new = (row[0] if row and row[0] else 0) + 1
+                db.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = 'unit'", (new,))
+                db.execute("UPDATE unit SET no = ? WHERE no = ?", (new, unit))
+                db.execute("UPDATE anchor SET unit = ? WHERE unit = ?", (new, unit))
+                db.execute("INSERT OR IGNORE INTO dead VALUES (?)", (unit,))
+            log.debug("reissued %s", id_)
+        return out
+
+    def _write_delta(self, generation: int, delta: GraphDelta) -> tuple[FileRef, ...]:
+        rows = len(delta.delete_nodes) + len(delta.delete_edges) + len(delta.nodes) + len(delta.edges)
+        if not rows:
+            return ()
+        name = f"graph/delta-{generation}.jsonl.gz"
+        write_delta(self.root / name, delta)
+        return (FileRef(name, file_sha256(self.root / name), rows),)
+
+    def _delete_documents(self, numbers: Sequence[int]) -> list[str]:
+        """Delete the rows of documents; returns the hashes of blobs that nothing refers to any more."""
+        db, ledger = self.ledger.db, self.ledger
+        if not numbers:
+            return []
+        hashes = {h for (h,) in ledger.rows_in("SELECT id FROM document WHERE no IN {in}", numbers)}
+        units = list(ledger.rows_in("SELECT key, media FROM unit WHERE document IN {in}", numbers))
+        hashes |= {media for _, media in units if media}
+        keys = {key for key, _ in units if key}
+        for table in ("unit", "section", "page"):
+            db.executemany(f"DELETE FROM {table} WHERE document = ?", [(n,) for n in numbers])
+        db.executemany("DELETE FROM document WHERE no = ?", [(n,) for n in numbers])
+        keys -= {k for (k,) in ledger.rows_in("SELECT key FROM unit WHERE key IN {in}", keys)}
+        hashes -= {h for (h,) in ledger.rows_in("SELECT id FROM document WHERE id IN {in}", hashes)}
+        hashes -= {h for (h,) in ledger.rows_in("SELECT media FROM unit WHERE media IN {in}", hashes)}
+        keys |= {bytes.fromhex(h) for h in hashes}
+        db.executemany("DELETE FROM output WHERE key = ?", [(k,) for k in keys])
+        return sorted(hashes)
+
+    # ---- upkeep ----
+
+    def finish(self) -> None:
+        """End of a run: fold a long row of graph deltas into the snapshot, so that opening the graph stays quick."""
+        if sum(r.rows for r in self.ledger.current().graph_deltas) > SNAPSHOT_ROWS:
+            self.snapshot()
+
+    def snapshot(self) -> None:
+        """Write the graph of the current generation as one file and commit it in the deltas' place."""
+        old = self.ledger.current()
+        with KGLiteStore(
+            self.root / old.graph_snapshot.name if old.graph_snapshot else None,
+            [self.root / r.name for r in old.graph_deltas],
+        ) as graph:
+            self._commit_snapshot(graph, old)
+
+    def _commit_snapshot(self, graph: KGLiteStore, old: Generation) -> None:
+        no = old.no + 1
+        name = f"graph/gen-{no}.kgl"
+        graph.save(self.root / name)
+        failpoint("snapshot-written")
+        ref = FileRef(name, file_sha256(self.root / name))
+        with self.ledger.transaction():
+            self.ledger.put_generation(Generation(no, old.text_segments, old.incidence_segments, ref, ()))
+        failpoint("snapshot-committed")
+        self.sweep()
+
+    def rebuild(self, progress: Callable[[int, int], None] | None = None) -> None:
+        """Derived layer, graph and index anew from the facts; no model is called. O(base)."""
+        ledger = self.ledger
+        with ledger.transaction():
+            for _ in derived.derive_from_scratch(ledger, self.deriver):
+                pass
+            failpoint("rebuild-cleared")
+            ledger.db.execute("DELETE FROM dead")
+            no = ledger.current().no + 1
+            segments = SegmentWriter(self.root, ledger, no)
+            documents = [n for (n,) in ledger.rows("SELECT no FROM document WHERE state = 'visible' ORDER BY no")]
+            for i in range(0, len(documents), 1000):
+                part = documents[i : i + 1000]
+                segments.add_documents(part)
+                segments.add_incidence(u for (u,) in ledger.rows_in("SELECT no FROM unit WHERE document IN {in}", part))
+                if progress:
+                    progress(min(i + 1000, len(documents)), len(documents))
+            with KGLiteStore(None) as graph:
+                graph.load(graphrows.all_nodes(ledger), graphrows.all_edges(ledger))
+                name = f"graph/gen-{no}.kgl"
+                graph.save(self.root / name)
+            ref = FileRef(name, file_sha256(self.root / name))
+            text, incidence = segments.merged((), ())
+            ledger.put_generation(Generation(no, text, incidence, ref, ()))
+        self.sweep()
+
+    def sweep(self) -> None:
+        """Delete files of graph/ and index/ that the current generation does not name, and half-copied blobs."""
+        try:
+            named = self.ledger.current().files()
+        except StoreError:
+            return
+        for folder in ("graph", "index"):
+            for path in (self.root / folder).iterdir():
+                if f"{folder}/{path.name}" not in named:
+                    try:
+                        path.unlink(missing_ok=True)
+                    except OSError as e:  # a reader on Windows still has it open: the next writer tries again
+                        log.debug("cannot remove %s yet: %s", path, e)
+        self.blobs.sweep()
+
+
+def file_name_words(uri: str) -> set[str]:
+    """Searchable words of a source: the folded parts of its file name without the extension.
+
+    >>> sorted(file_name_words("file:///photos/a11_buzz-aldrin.jpg"))
+    ['a11', 'aldrin', 'buzz']
+    """
+    stem = uri.rsplit("/", 1)[-1].rsplit(".", 1)[0]
+    return {w for w in "".join(c if c.isalnum() else " " for c in fold(stem)).split() if len(w) > 1}
+
+
+def _make_folders(root: Path) -> None:
+    for folder in (root, root / "blobs", root / "graph", root / "index"):
+        folder.mkdir(parents=True, exist_ok=True)
