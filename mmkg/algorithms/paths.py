@@ -1,0 +1,79 @@
+"""Which way a walk took to a unit: the strongest chain of entities and units, told from the end backwards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mmkg.algorithms.pagerank import Float64Array, WalkGraph
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A chain that ends at a unit. entities[i] leads to units[i]; units[-1] is the unit itself, so both have one entry a hop.
+
+    mass: the walk's mass that arrives at the unit with this number of hops, damped as the walk damps it.
+    """
+
+    entities: tuple[int, ...]
+    units: tuple[int, ...]
+    mass: float
+
+
+class Tracer:
+    """Traces walks from one set of restart weights (n_entities,), up to max_hops units deep.
+
+    Hop by hop mass is computed once (O(edges x max_hops)); each trace then looks only at the rows on its way. Mass leaves the
+    walk at each step by the damping factor, so that a longer way must carry more to be the stronger one.
+    """
+
+    def __init__(self, graph: WalkGraph, restart: Float64Array, *, max_hops: int = 3, damping: float = 0.5) -> None:
+        self._graph = graph
+        self._entity_mass = [np.asarray(restart, dtype=np.float64)]
+        self._unit_mass: list[Float64Array] = []
+        for hop in range(max_hops):
+            self._unit_mass.append(damping * graph.spread(self._entity_mass[hop]))
+            if hop + 1 < max_hops:
+                self._entity_mass.append(damping * graph.gather(self._unit_mass[hop]))
+
+    def mass(self, units: npt.NDArray[np.int64], hops: int) -> Float64Array:
+        """The mass that reaches each unit with exactly this number of hops (from 1)."""
+        return self._unit_mass[hops - 1][units]
+
+    def trace(self, unit: int) -> Way | None:
+        """The shortest way to the unit, or None if none is short enough.
+
+        Backwards from the unit, each step takes the neighbour that sends the most mass; ties go to the smaller index, so
+        the same base and question give the same way. No unit and no entity comes twice.
+        """
+        for hops in range(1, len(self._unit_mass) + 1):
+            mass = float(self._unit_mass[hops - 1][unit])
+            if mass > 0 and (way := self._back(unit, hops)) is not None:
+                return Way(entities=way[0], units=way[1], mass=mass)
+        return None
+
+    def _back(self, unit: int, hops: int) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
+        entities: list[int] = []
+        units = [unit]
+        for hop in range(hops - 1, -1, -1):
+            around, share = self._graph.entities_of(units[-1])
+            entity = _strongest(around, share * self._entity_mass[hop][around], entities)
+            if entity is None:
+                return None
+            entities.append(entity)
+            if hop > 0:
+                holders, portion = self._graph.units_of(entity)
+                before = _strongest(holders, portion * self._unit_mass[hop - 1][holders], units)
+                if before is None:
+                    return None
+                units.append(before)
+        return tuple(reversed(entities)), tuple(reversed(units))
+
+
+def _strongest(nodes: npt.NDArray[np.int64], mass: Float64Array, taken: list[int]) -> int | None:
+    """The node with the most mass, the first of equals, none that is taken; None if all mass is 0."""
+    mass = np.where(np.isin(nodes, taken), 0.0, mass)
+    best = int(np.argmax(mass)) if len(mass) else -1
+    return int(nodes[best]) if best >= 0 and mass[best] > 0 else None

@@ -1,0 +1,26 @@
+"""Near-duplicates among evidence: the first stays and names those it stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from mmkg.algorithms.names import tokenize
+from mmkg.algorithms.similarity import fold_duplicates
+from mmkg.types import Evidence
+
+
+def collapse(evidence: Sequence[Evidence], k: int) -> list[Evidence]:
+    """The first k distinct pieces of evidence, best first; each lists the ids of its repetitions in `similar`.
+
+    Only pieces of one kind are compared, by the words of their text; evidence without words repeats another only if it is the same
+    picture or clip (the same media hash). O(n^2) in the number of pieces, which are few.
+    """
+    words = [[t.folded for t in tokenize(e.text)] or ([e.media] if e.media else []) for e in evidence]
+    first = fold_duplicates(words, [e.kind for e in evidence])
+    repeats: dict[int, list[str]] = {}
+    for i, j in enumerate(first):
+        if i != j:
+            repeats.setdefault(j, []).append(evidence[i].id)
+    kept = [i for i, j in enumerate(first) if i == j][:k]
+    return [replace(evidence[i], similar=tuple(repeats[i])) if i in repeats else evidence[i] for i in kept]

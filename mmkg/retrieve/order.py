@@ -1,0 +1,101 @@
+"""From lists to one order. Lists of different kinds are joined by rank, never by score: their scales cannot be compared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from mmkg.algorithms.fusion import fuse
+from mmkg.algorithms.pagerank import Float64Array
+from mmkg.protocols import IntArray
+from mmkg.retrieve.walk import RankedList
+
+SIDE_EVERY = 3
+"""A side list may take every third place."""
+FILE_NAME_SHARE = 0.5
+"""A file name counts as asked for when it holds this share of the question's weight in words."""
+
+
+def base_order(walk: RankedList, flat: Sequence[RankedList]) -> RankedList:
+    """The order of units with words: the walk, then what it does not reach by reciprocal rank fusion of the flat lists.
+
+    Without a walk (the question names nothing known) the fusion alone. A strong list of the graph is not mixed with flat
+    lists: every such join was measured to be worse than the walk alone. Scores lie in (0, 1] and do not rise.
+    """
+    fused, scores = fuse([ranked.units for ranked in flat])
+    if not len(walk):
+        return RankedList("fusion", fused, scores / scores[0] if len(scores) else scores)
+    rest = ~np.isin(fused, walk.units)
+    head = walk.scores / walk.scores[0]
+    tail = head[-1] * scores[rest] / (scores[0] if len(scores) else 1.0)
+    return RankedList("walk", np.concatenate([walk.units, fused[rest]]), np.concatenate([head, tail]))
+
+
+def with_side_lists(base: RankedList, sides: Sequence[RankedList], k: int) -> RankedList:
+    """The first k places of the base order, in which side lists take every third place, in turn, while they have units.
+
+    A unit that the base order has in a place above keeps it and costs the side list nothing. Places that the base order cannot fill go to the side
+    lists too. A unit put in takes the score of the place above it, so scores do not rise.
+    """
+    queues = [list(s.units) for s in sides if len(s)]
+    main = list(zip(base.units.tolist(), base.scores.tolist(), strict=True))
+    units: list[int] = []
+    scores: list[float] = []
+    taken: set[int] = set()
+    at = turn = 0
+    while len(units) < k:
+        while at < len(main) and main[at][0] in taken:
+            at += 1
+        place = len(units) + 1
+        side = None
+        if place % SIDE_EVERY == 0 or at == len(main):
+            side, turn = _next(queues, taken, turn)
+        if side is not None:
+            unit, score = side, scores[-1] if scores else 1.0
+        elif at < len(main):
+            unit, score = main[at]
+        else:
+            break
+        taken.add(unit)
+        units.append(unit)
+        scores.append(score)
+    return RankedList(
+        base.name, np.array(units, dtype=np.int64), np.minimum.accumulate(np.array(scores, dtype=np.float64))
+    )
+
+
+def _next(queues: list[list[int]], taken: set[int], turn: int) -> tuple[int | None, int]:
+    """The next unit of the side lists, each in its turn, and whose turn it is then; None if all are used up."""
+    for i in range(len(queues)):
+        queue = queues[(turn + i) % len(queues)]
+        while queue:
+            unit = queue.pop(0)
+            if unit not in taken:
+                return unit, (turn + i + 1) % len(queues)
+    return None, turn
+
+
+def file_names_asked_for(names: RankedList, base: RankedList) -> RankedList:
+    """Units of the files that the question as good as names; equal ones in the base order."""
+    strong = names.only(np.flatnonzero(names.scores >= FILE_NAME_SHARE))
+    place = {int(u): i for i, u in enumerate(base.units)}
+    last = len(place)
+    ranks = np.array([place.get(int(u), last) for u in strong.units], dtype=np.int64)
+    return strong.only(np.lexsort((strong.units, ranks, -strong.scores)))
+
+
+def fused_with(base: RankedList, other: RankedList) -> RankedList:
+    """Two lists as equals, by reciprocal rank fusion."""
+    units, scores = fuse([base.units, other.units])
+    return RankedList(base.name, units, scores / scores[0] if len(scores) else scores)
+
+
+def ranks_of(ranked: RankedList, units: IntArray) -> tuple[IntArray, Float64Array]:
+    """For each unit its rank from 1 (0 if absent) and its score in the list."""
+    place = {int(u): i for i, u in enumerate(ranked.units)}
+    ranks = np.array([place.get(int(u), -1) + 1 for u in units], dtype=np.int64)
+    scores = np.zeros(len(ranks))
+    held = ranks > 0
+    scores[held] = ranked.scores[ranks[held] - 1]
+    return ranks, scores

@@ -1,0 +1,104 @@
+"""What a question names: the entities of the base that its words are linked to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mmkg.algorithms.names import Token, canon, forms_at, match_titles, name_starts, tokenize
+from mmkg.algorithms.words import STOP
+from mmkg.protocols import Extractor, IndexView
+
+VISUAL_WORDS = frozenset(
+    """
+    chart charts diagram diagrams drawing drawings figure figures graphic illustration illustrations image images logo logos
+    map maps painting paintings photo photograph photographs photos picture pictured pictures plot plots portrait portraits
+    poster posters scan screenshot screenshots sketch sketches
+    """.split()  # noqa: SIM905
+)
+"""Words by which a question asks for something to look at."""
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionEntity:
+    """An entity of the base that a question names.
+
+    entity: its index in the view. start, end: span of the words in the question. source: how it was found: "title" (gazetteer),
+    "vocabulary" (a known name), or what the extractor says ("ner", "caps", "year").
+    """
+
+    canonical: str
+    entity: int
+    start: int
+    end: int
+    source: str
+
+
+def question_entities(question: str, view: IndexView, extractor: Extractor | None = None) -> tuple[QuestionEntity, ...]:
+    """Entities that the question names, in the order of their places; each once.
+
+    Found as in documents: titles of the base (several words also in lower case), names by the extractor. Beyond that, since
+    a question is short and written for this base: a title of one common word counts if it is capitalised and does not open the
+    question, and words that nothing else covers are looked up in the vocabulary if they begin with a capital. Only what
+    the base mentions is kept, and nothing that lies inside a longer one. Two look-ups in the view for each question.
+    """
+    tokens = tokenize(question)
+    forms = {form for i in name_starts(tokens, any_case=True) for form in forms_at(tokens, i)}
+    spans = [] if extractor is None else extractor.extract([question])[0]
+    named = [(s.start, s.end, canon(question[s.start : s.end]), s.source) for s in spans]
+    asked = sorted(forms | {name for _, _, name, _ in named if name})
+    titles = {form for form, known in zip(asked, view.is_title(asked), strict=True) if known}
+    index = {form: e for form, e in zip(asked, view.entities(asked), strict=True) if e >= 0}
+
+    found = [(a, b, name, "title") for a, b, name in _titles(tokens, titles)]
+    found += [item for item in named if item[2]]
+    found = _outermost([item for item in found if item[2] in index])
+    covered = [(a, b) for a, b, _, _ in found]
+    found += [(a, b, name, "vocabulary") for a, b, name in _unclaimed(tokens, index, covered)]
+
+    out: dict[int, QuestionEntity] = {}
+    for start, end, name, source in sorted(found):
+        out.setdefault(index[name], QuestionEntity(name, index[name], start, end, source))
+    return tuple(out.values())
+
+
+def asks_for_pictures(question: str) -> bool:
+    """Whether the question has a word for something to look at.
+
+    >>> asks_for_pictures("Show me a photo of the crew"), asks_for_pictures("Who commanded the crew?")
+    (True, False)
+    """
+    return any(t.folded in VISUAL_WORDS for t in tokenize(question))
+
+
+def _titles(tokens: Sequence[Token], titles: set[str]) -> list[tuple[int, int, str]]:
+    matches = match_titles(tokens, titles, any_case=True)
+    taken = {i for a, b, _ in matches for i in range(a, b)}
+    for i, token in enumerate(tokens):
+        # A capital inside a question is meant, unlike one that opens it.
+        named = i > 0 and token.capitalised_or_digit and not token.folded[0].isdigit()
+        if named and i not in taken and token.folded in titles and token.folded not in STOP:
+            matches.append((i, i + 1, token.folded))
+    return [(tokens[a].start, tokens[b - 1].end, name) for a, b, name in matches]
+
+
+def _unclaimed(
+    tokens: Sequence[Token], index: dict[str, int], covered: Sequence[tuple[int, int]]
+) -> list[tuple[int, int, str]]:
+    free = [t for t in tokens if not any(a < t.end and t.start < b for a, b in covered)]
+    matches = match_titles(free, index)
+    return [(free[a].start, free[b - 1].end, name) for a, b, name in matches if _adjacent(tokens, free[a:b])]
+
+
+def _adjacent(tokens: Sequence[Token], run: Sequence[Token]) -> bool:
+    first = tokens.index(run[0])
+    return list(tokens[first : first + len(run)]) == list(run)
+
+
+def _outermost(found: list[tuple[int, int, str, str]]) -> list[tuple[int, int, str, str]]:
+    """Without those that lie inside a longer one."""
+    return [
+        (a, b, name, source)
+        for a, b, name, source in found
+        if not any(x <= a and b <= y and y - x > b - a for x, y, _, _ in found)
+    ]

@@ -1,0 +1,316 @@
+"""The default retriever: flat lists, the walk over the graph, one order, and evidence that says why it was found."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import numpy as np
+
+from mmkg.algorithms.pagerank import Float64Array, WalkGraph
+from mmkg.protocols import Extractor, FloatArray, IndexView, IntArray, Reranker
+from mmkg.retrieve import order, paths, walk
+from mmkg.retrieve.collapse import collapse as fold_repeats
+from mmkg.retrieve.question import QuestionEntity, asks_for_pictures, question_entities
+from mmkg.retrieve.seeds import SENTENCES, question_seeds, restart, sentence_seeds
+from mmkg.retrieve.walk import DEPTH, Mask, RankedList
+from mmkg.types import Channel, Evidence, Modality
+
+_MODALITIES = (Modality.TEXT, Modality.IMAGE, Modality.AUDIO, Modality.VIDEO)
+_SPARE = 10
+"""Places ranked beyond k, to fill up after near-duplicates are folded."""
+
+
+class UnitReader(Protocol):
+    """Reads units for people: the store behind an index view implements it."""
+
+    def read(self, ids: Sequence[str]) -> list[Evidence]:
+        """Each unit as evidence with score 0 and neither channels nor path, in the order of ids; unknown ids are left out."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RankedUnits:
+    """A ranking as arrays, best first, and what led to it.
+
+    units: indices in the view. scores: in (0, 1], not rising. name: "walk", "fusion", or that of the last pass.
+    lists: channel -> its own list, at least DEPTH deep where it has so many. entities: what the question names.
+    question_seeds, sentence_seeds: (n_entities,) where the walk started. sentences, cosines: the nearest, best first.
+    timings: seconds by step.
+    """
+
+    units: IntArray
+    scores: Float64Array
+    name: str
+    lists: Mapping[str, RankedList]
+    entities: tuple[QuestionEntity, ...] = ()
+    question_seeds: Float64Array
+    sentence_seeds: Float64Array
+    sentences: IntArray
+    cosines: FloatArray
+    timings: dict[str, float] = field(default_factory=dict)
+
+
+RankPass = Callable[[str, IndexView, WalkGraph, RankedUnits], RankedUnits]
+"""A further pass: question, view, graph and the ranking so far give a new ranking. Passes run one after another."""
+
+
+class HybridRetriever:
+    """Retrieval from one generation of the index. Safe to use from several threads.
+
+    encode_query: question -> (dim,) float32, unit length, in text_space; None leaves out everything that needs vectors.
+    pixel_query: vector of the question -> its vector in pixel_space. passes: what `effort` 1, 2, ... runs on top.
+    """
+
+    def __init__(
+        self,
+        view: IndexView,
+        *,
+        reader: UnitReader,
+        extractor: Extractor | None = None,
+        encode_query: Callable[[str], FloatArray] | None = None,
+        text_space: str | None = None,
+        pixel_space: str | None = None,
+        pixel_query: Callable[[FloatArray], FloatArray] | None = None,
+        reranker: Reranker | None = None,
+        passes: Sequence[RankPass] = (),
+    ) -> None:
+        self.view = view
+        self.graph = WalkGraph(view.mentions, view.title_share)
+        self._reader, self._extractor, self._reranker, self._passes = reader, extractor, reranker, tuple(passes)
+        held = view.spaces()
+        self._text_space = text_space if encode_query is not None and text_space in held else None
+        self._pixel_space = pixel_space if pixel_space in held else None
+        self._encode, self._pixel_query = encode_query, pixel_query
+
+    def rank(
+        self, question: str, *, k: int = 10, modalities: frozenset[Modality] | None = None, effort: int = 0
+    ) -> RankedUnits:
+        """The k best units for a question.
+
+        modalities: None for all. effort: how many of the passes to run.
+        Raises ValueError if k < 1 or there are fewer passes than effort.
+        """
+        if k < 1:
+            raise ValueError(f"k must be at least 1, got {k}")
+        if not 0 <= effort <= len(self._passes):
+            raise ValueError(f"effort must be in 0..{len(self._passes)} (the passes given), got {effort}")
+        clock = _Clock()
+        mask, depth = self._mask(modalities), max(DEPTH, k)
+        query: FloatArray | None = None
+        if question.strip() and self._encode is not None:
+            with clock("encode"):
+                query = self._encode(question)
+        with clock("link"):
+            entities = question_entities(question, self.view, self._extractor)
+        lists, sentences, cosines = self._lists(question, query, mask, depth, clock)
+        with clock("walk"):
+            asked = question_seeds(self.graph, [e.entity for e in entities])
+            near = sentence_seeds(self.view, self.graph, sentences, cosines)
+            # Without an entity of the question the walk has no anchor: sentences alone were measured to lead it astray.
+            weights = restart(asked, near) if asked.any() else asked
+            lists["walk"] = walk.by_walk(self.graph, weights, mask, depth)
+        with clock("order"):
+            ranked = self._ordered(question, lists, modalities, k)
+        result = RankedUnits(
+            units=ranked.units,
+            scores=ranked.scores,
+            name=ranked.name,
+            lists=lists,
+            entities=entities,
+            question_seeds=asked,
+            sentence_seeds=near,
+            sentences=sentences,
+            cosines=cosines,
+            timings=clock.seconds,
+        )
+        for number, further in enumerate(self._passes[:effort], start=1):
+            with clock(f"pass {number}"):
+                result = further(question, self.view, self.graph, result)
+        return result
+
+    def retrieve(
+        self,
+        question: str,
+        *,
+        k: int = 10,
+        modalities: frozenset[Modality] | None = None,
+        effort: int = 0,
+        collapse: bool = True,
+        timings: dict[str, float] | None = None,
+    ) -> list[Evidence]:
+        """The k best units as evidence with channels, path and locator.
+
+        collapse: fold near-duplicates into the best of them. timings: a dictionary that receives the seconds by step.
+        Raises ValueError as `rank` does.
+        """
+        ranked = self.rank(question, k=k + _SPARE if collapse else k, modalities=modalities, effort=effort)
+        found = self._evidence(ranked)
+        if self._reranker is not None:
+            found = self._reranker.rerank(question, found)
+        found = fold_repeats(found, k) if collapse else found[:k]
+        if timings is not None:
+            timings.update(ranked.timings)
+        return found
+
+    def search_image(
+        self, vector: FloatArray, *, k: int = 10, modalities: frozenset[Modality] | None = None, collapse: bool = True
+    ) -> list[Evidence]:
+        """The k best units for a picture: the nearest pictures, joined by rank with a walk from the entities they name.
+
+        vector: (dim,) of the picture in the pixel space. The walk brings in what is about the same things, of any modality.
+        Raises ValueError if k < 1.
+        """
+        if k < 1:
+            raise ValueError(f"k must be at least 1, got {k}")
+        mask, depth = self._mask(modalities), max(DEPTH, k + _SPARE)
+        clock = _Clock()
+        with clock("pixels"):
+            near = self._pixels(vector, None, depth)
+        with clock("walk"):
+            seeds = np.zeros(self.graph.n_entities)
+            for unit, cosine in zip(near.units[:5].tolist(), near.scores[:5].tolist(), strict=True):
+                held, _ = self.graph.entities_of(unit)
+                if len(held) and cosine > 0:
+                    seeds[held] += cosine**4 * self.graph.idf[held] / len(held)
+            walked = walk.by_walk(self.graph, seeds, mask, depth)
+        pictures = near if mask is None else self._pixels(vector, mask, depth)
+        both = order.fused_with(pictures, walked) if len(walked) else pictures
+        places = np.arange(min(len(both), k + _SPARE))
+        both = both.only(places)
+        ranked = RankedUnits(
+            units=both.units,
+            scores=np.clip(both.scores, 0.0, 1.0),
+            name="pixels",
+            lists={"pixels": pictures, "walk": walked},
+            question_seeds=seeds,
+            sentence_seeds=paths.no_seeds(self.graph),
+            sentences=np.zeros(0, dtype=np.int64),
+            cosines=np.zeros(0, dtype=np.float32),
+            timings=clock.seconds,
+        )
+        found = self._evidence(ranked)
+        return fold_repeats(found, k) if collapse else found[:k]
+
+    def _lists(
+        self, question: str, query: FloatArray | None, mask: Mask | None, depth: int, clock: _Clock
+    ) -> tuple[dict[str, RankedList], IntArray, FloatArray]:
+        view = self.view
+        lists: dict[str, RankedList] = {}
+        sentences, cosines = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32)
+        with clock("bm25"):
+            lists["bm25"] = walk.by_words(question, view, mask, depth)
+            lists["filename"] = walk.by_file_name(question, view, mask, depth)
+        if query is None or self._text_space is None:
+            lists["dense"], lists["sentences"] = walk.empty("dense"), walk.empty("sentences")
+        else:
+            with clock("dense"):
+                lists["dense"] = walk.by_vector("dense", view, self._text_space, query, mask, depth)
+            with clock("sentences"):
+                sentences, cosines = walk.nearest_sentences(view, self._text_space, query, mask, depth)
+                lists["sentences"] = walk.by_sentence(view, sentences, cosines, depth)
+                if mask is not None:  # The walk starts from all sentences, whatever it may end at.
+                    sentences, cosines = view.search_sentences(self._text_space, query, SENTENCES)
+        with clock("pixels"):
+            aimed = self._pixel_query(query) if query is not None and self._pixel_query is not None else None
+            lists["pixels"] = walk.empty("pixels") if aimed is None else self._pixels(aimed, mask, depth)
+        return lists, sentences, cosines
+
+    def _pixels(self, vector: FloatArray, mask: Mask | None, depth: int) -> RankedList:
+        if self._pixel_space is None:
+            return walk.empty("pixels")
+        return walk.by_vector("pixels", self.view, self._pixel_space, vector, mask, depth)
+
+    def _ordered(
+        self, question: str, lists: Mapping[str, RankedList], modalities: frozenset[Modality] | None, k: int
+    ) -> RankedList:
+        """One order of all lists.
+
+        Units with words come by the walk and the flat lists. A picture without words can come by its pixels only, and how sure
+        that is cannot be compared with words. So: asked for pictures alone, pixels join as an equal; in a mixed search where the
+        question has a word for pictures, they take every third place; else they only fill places left empty.
+        """
+        base = order.base_order(lists["walk"], [lists["bm25"], lists["dense"], lists["sentences"]])
+        sides = [order.file_names_asked_for(lists["filename"], base)]
+        if modalities is not None and modalities <= {Modality.IMAGE}:
+            base = order.fused_with(base, lists["pixels"]) if len(lists["pixels"]) else base
+        elif asks_for_pictures(question):
+            sides.append(lists["pixels"])
+        ranked = order.with_side_lists(base, sides, k)
+        if len(ranked) < k and len(lists["pixels"]):
+            ranked = order.with_side_lists(ranked, [lists["pixels"]], k)
+        return ranked
+
+    def _mask(self, modalities: frozenset[Modality] | None) -> Mask | None:
+        if modalities is None:
+            return None
+        return np.isin(self.view.unit_modality, [_MODALITIES.index(m) for m in sorted(modalities)])
+
+    def _evidence(self, ranked: RankedUnits) -> list[Evidence]:
+        clock = _Clock(ranked.timings)
+        view = self.view
+        with clock("paths"):
+            ways = paths.find_ways(
+                view,
+                self.graph,
+                ranked.units,
+                question=ranked.question_seeds,
+                sentence=ranked.sentence_seeds,
+                sentences=ranked.sentences,
+                cosines=ranked.cosines,
+            )
+            entities, on_way = paths.nodes_on(ways)
+            wanted = sorted({*on_way, *ranked.units.tolist()})
+            unit_ids = dict(zip(wanted, view.unit_ids(wanted), strict=True))
+            entity_ids = dict(zip(entities, view.entity_ids(entities), strict=True))
+            entity_names = dict(zip(entities, view.entity_names(entities), strict=True))
+        with clock("read"):
+            read = {e.id: e for e in self._reader.read([unit_ids[u] for u in wanted])}
+        with clock("paths"):
+            ranks = {name: order.ranks_of(held, ranked.units) for name, held in ranked.lists.items() if len(held)}
+            out: list[Evidence] = []
+            for i, unit in enumerate(ranked.units.tolist()):
+                if (skeleton := read.get(unit_ids[unit])) is None:
+                    continue
+                channels = tuple(
+                    Channel(name=name, rank=int(places[i]), score=float(scores[i]))
+                    for name, (places, scores) in sorted(ranks.items())
+                    if places[i]
+                )
+                way = ways[i]
+                path = None
+                if way is not None:
+                    path = paths.named_path(
+                        way,
+                        entity_ids=entity_ids,
+                        entity_names=entity_names,
+                        unit_ids=unit_ids,
+                        unit_name=lambda node: _readable(read.get(node), node),
+                    )
+                out.append(replace(skeleton, score=float(ranked.scores[i]), channels=channels, path=path))
+        return out
+
+
+def _readable(evidence: Evidence | None, node: str) -> str:
+    if evidence is None:
+        return node
+    name, heading = evidence.document.name, evidence.heading
+    return f"{name}: {heading}" if heading and heading != name else name
+
+
+class _Clock:
+    """Adds up seconds by step."""
+
+    def __init__(self, seconds: dict[str, float] | None = None) -> None:
+        self.seconds: dict[str, float] = {} if seconds is None else seconds
+
+    @contextmanager
+    def __call__(self, step: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[step] = self.seconds.get(step, 0.0) + time.perf_counter() - start
