@@ -14,13 +14,12 @@ from mmkg.algorithms.terms import terms
 from mmkg.store.folder.derived import load_derivation, mention_totals
 from mmkg.store.folder.facts import outputs, read
 from mmkg.store.folder.ledger import FileRef, Ledger
+from mmkg.store.folder.merge import SegmentInfo, merge_incidence, merge_plan, merge_text
 from mmkg.store.folder.segment import (
+    INCIDENCE,
+    TEXT,
     IncidenceRow,
-    SegmentInfo,
     UnitRow,
-    merge_incidence,
-    merge_plan,
-    merge_text,
     write_incidence_segment,
     write_text_segment,
 )
@@ -42,8 +41,8 @@ class SegmentWriter:
         """A text segment with the units of these documents."""
         rows = [row for no in documents for row in self._unit_rows(no)]
         if rows:
-            name, sha256, _ = write_text_segment(self.root / "index", self._name("text"), rows)
-            self.text.append(FileRef(f"index/{name}", sha256, len(rows)))
+            written = write_text_segment(self.root / "index", self._name("text"), rows, generation=self.generation)
+            self.text.append(FileRef(f"index/{written.name}", written.sha256, len(rows)))
 
     def _unit_rows(self, document: int) -> list[UnitRow]:
         facts = read(self.ledger, document)
@@ -83,28 +82,34 @@ class SegmentWriter:
                 )
             )
         if rows:
-            name, sha256, _ = write_incidence_segment(self.root / "index", self._name("inc"), rows)
-            self.incidence.append(FileRef(f"index/{name}", sha256, len(rows)))
+            written = write_incidence_segment(self.root / "index", self._name("inc"), rows, generation=self.generation)
+            self.incidence.append(FileRef(f"index/{written.name}", written.sha256, len(rows)))
 
     def merged(
         self, old_text: Sequence[FileRef], old_incidence: Sequence[FileRef]
     ) -> tuple[tuple[FileRef, ...], tuple[FileRef, ...]]:
         """The segment lists of the new generation, with small neighbours merged into larger ones."""
-        dead = {u for (u,) in self.ledger.rows("SELECT unit FROM dead")}
-        text = self._merge("text", [*old_text, *self.text], dead)
-        incidence = self._merge("inc", [*old_incidence, *self.incidence], dead)
+        text = self._merge(TEXT, [*old_text, *self.text])
+        incidence = self._merge(INCIDENCE, [*old_incidence, *self.incidence])
         return tuple(text), tuple(incidence)
 
-    def _merge(self, kind: str, refs: list[FileRef], dead: set[int]) -> list[FileRef]:
-        infos = [SegmentInfo(name=r.name.removeprefix("index/"), kind=kind, rows=r.rows, dead=0) for r in refs]
+    def _merge(self, kind: str, refs: list[FileRef]) -> list[FileRef]:
+        by_name = {r.name.removeprefix("index/"): r for r in refs}
+        infos = [SegmentInfo(name=name, kind=kind, rows=r.rows) for name, r in by_name.items()]
         for group in merge_plan(infos):
-            names = [i.name for i in group]
-            merge = merge_text if kind == "text" else merge_incidence
-            name, sha256, rows = merge(self.root / "index", names, dead, self._name(kind))
-            at = next(i for i, r in enumerate(refs) if r.name.removeprefix("index/") == names[0])
-            refs = [r for r in refs if r.name.removeprefix("index/") not in names]
-            if rows:
-                refs.insert(at, FileRef(f"index/{name}", sha256, rows))
+            names = [info.name for info in group]
+            dead = np.array(self.ledger.rows("SELECT unit FROM dead"), dtype=np.int64).reshape(-1)
+            written = (merge_text if kind == TEXT else merge_incidence)(
+                self.root / "index",
+                names,
+                dead,
+                self._name("text" if kind == TEXT else "inc"),
+                sha256={name: by_name[name].sha256 for name in names},
+            )
+            at = refs.index(by_name[names[0]])
+            refs = [r for r in refs if r not in [by_name[n] for n in names]]
+            if written.rows:
+                refs.insert(at, FileRef(f"index/{written.name}", written.sha256, written.rows))
         return refs
 
     def _name(self, kind: str) -> str:

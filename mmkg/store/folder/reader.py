@@ -106,7 +106,7 @@ class FolderReader:
         return [found.get(int(k), "") for k in keys]
 
     def is_title(self, canonical: Sequence[str]) -> list[bool]:
-        found = {f for (f,) in self.rows_in("SELECT form FROM title_form WHERE form IN {in}", set(canonical))}
+        found = {f for (f,) in self.rows_in("SELECT form FROM title_form WHERE form IN {in}", sorted(set(canonical)))}
         return [c in found for c in canonical]
 
     def filename_documents(self, words: Sequence[str]) -> dict[str, list[int]]:

@@ -8,10 +8,13 @@ COMMIT leaves the old generation and staged facts, which the next writer publish
 from __future__ import annotations
 
 import logging
+import os
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 
@@ -126,6 +129,37 @@ class FolderWriter:
     def sources_of(self, document: str) -> list[str]:
         return [u for (u,) in self.ledger.rows("SELECT uri FROM source WHERE document = ? ORDER BY uri", (document,))]
 
+    def all_sources(self) -> list[str]:
+        return [u for (u,) in self.ledger.rows("SELECT uri FROM source ORDER BY uri")]
+
+    def match_sources(self, name: str) -> dict[str, str]:
+        """uri -> document id ("" if none) of the sources that a user's word means.
+
+        It may be a URI, a path, a folder, a document id (or a prefix of at least 6 digits), or the end of a path.
+        """
+        uri = name if "://" in name or name.startswith("text:") else Path(os.path.abspath(name)).as_uri()
+        sql = "SELECT uri, coalesce(document, '') FROM source WHERE "
+        below = uri.rstrip("/") + "/"
+        rows = self.ledger.rows(f"{sql} uri = ? OR (uri >= ? AND uri < ?)", (uri, below, below + "\U0010ffff"))
+        if not rows and re.fullmatch("[0-9a-f]{6,64}", name):
+            rows = self.ledger.rows(f"{sql} document >= ? AND document <= ?", (name, name + "g"))
+            if len({d for _, d in rows}) > 1:
+                raise NotFoundError(f"{name} is the beginning of several documents", hint="give more of the id")
+        if not rows:
+            rows = self.ledger.rows(f"{sql} substr(uri, -length(?)) = ?", (f"/{quote(name)}", f"/{quote(name)}"))
+        return dict(rows)
+
+    def images_without(self, space: str) -> list[tuple[str, str]]:
+        """(document id, sha256 of the picture) of visible images that have no vector in this space."""
+        return [
+            (document, media)
+            for document, media in self.ledger.rows(
+                "SELECT d.id, u.media FROM unit u JOIN document d ON d.no = u.document "
+                "WHERE u.media IS NOT NULL AND u.label = 'Image' AND d.state = 'visible' ORDER BY d.id, u.ord"
+            )
+            if not self.ledger.one("SELECT 1 FROM output WHERE key = ? AND space = ?", (bytes.fromhex(media), space))
+        ]
+
     def stage(
         self,
         document: str,
@@ -209,7 +243,7 @@ class FolderWriter:
             gone = sorted(no for id_, (no, state) in states.items() if id_ not in has_source and state == "visible")
             dropped = [no for id_, (no, state) in states.items() if id_ not in has_source and state == "staged"]
             moved = [id_ for id_, (_, state) in states.items() if id_ in has_source and state == "visible"]
-            again = self._reissue(republish)
+            again = [n for (n,) in ledger.rows_in("SELECT no FROM document WHERE id IN {in}", republish)]
             deleted = [node for no in gone for node in graphrows.removed_nodes(ledger, no)]
             change = derived.apply(ledger, self.deriver, added=added, removed=gone)
             ledger.db.executemany("UPDATE document SET state = 'visible' WHERE no = ?", [(no,) for no in added])
@@ -264,23 +298,6 @@ class FolderWriter:
                     "INSERT OR IGNORE INTO source_word VALUES (?, ?)", [(w, c.uri) for w in file_name_words(c.uri)]
                 )
         return touched
-
-    def _reissue(self, documents: Sequence[str]) -> list[int]:
-        """Give the units of these documents new numbers, so that new segment rows stand for the old ones."""
-        db, out = self.ledger.db, []
-        for no, id_ in self.ledger.rows_in(
-            "SELECT no, id FROM document WHERE state = 'visible' AND id IN {in}", documents
-        ):
-            out.append(no)
-            for (unit,) in self.ledger.rows("SELECT no FROM unit WHERE document = ? ORDER BY ord", (no,)):
-                row = self.ledger.one("SELECT max(seq) FROM sqlite_sequence WHERE name = 'unit'")
-                new = (row[0] if row and row[0] else 0) + 1
-                db.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = 'unit'", (new,))
-                db.execute("UPDATE unit SET no = ? WHERE no = ?", (new, unit))
-                db.execute("UPDATE anchor SET unit = ? WHERE unit = ?", (new, unit))
-                db.execute("INSERT OR IGNORE INTO dead VALUES (?)", (unit,))
-            log.debug("reissued %s", id_)
-        return out
 
     def _write_delta(self, generation: int, delta: GraphDelta) -> tuple[FileRef, ...]:
         rows = len(delta.delete_nodes) + len(delta.delete_edges) + len(delta.nodes) + len(delta.edges)

@@ -1,0 +1,456 @@
+"""Files in: what to look at, parse in limited children, name, encode, stage, publish in batches.
+
+A stage for each cost: hashing decides what is new; parsing runs beside naming and encoding; a batch is one commit. What
+was staged before a stop is published by the next run without a model call.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import glob as globbing
+import hashlib
+import logging
+import os
+import stat
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+import numpy as np
+
+from mmkg.config import Settings
+from mmkg.errors import EncodeError, NotFoundError, StoreDamagedError
+from mmkg.ingest.pool import Outcome, ParserPool
+from mmkg.protocols import Encoder, Extractor, ProgressCallback
+from mmkg.schema import STATUSES
+from mmkg.store.folder.writer import FolderWriter, SourceChange
+from mmkg.texts import content_key, encoder_texts
+from mmkg.types import DocumentFacts, FileReport, NameSpan, Progress, Unit
+
+log = logging.getLogger(__name__)
+
+IGNORED = (".*", "__pycache__", "node_modules", "*~", "~$*", "Thumbs.db", "desktop.ini")
+"""Names that a folder's listing leaves out; a file named outright is always looked at."""
+
+
+@dataclass(slots=True)
+class AddReport:
+    """What `add` did, file by file in the order they were finished."""
+
+    documents: list[FileReport] = field(default_factory=list)
+    seconds: float = 0.0
+    timings: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Status -> number of files, in the order of schema.STATUSES, without zeros."""
+        found = Counter(d.status for d in self.documents)
+        return {s: found[s] for s in (*STATUSES, "removed") if found[s]}
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    path: Path
+    uri: str
+    size: int
+    mtime_ns: int
+
+
+@dataclass(slots=True)
+class _Parsed:
+    """A parsed document on its way, with every source that has its bytes."""
+
+    file: _File
+    outcome: Outcome
+    n_units: int
+
+
+def find_files(paths: Iterable[str | Path], *, ignore: Sequence[str] = (), skip: Path | None = None) -> list[Path]:
+    """Files named by paths, folders (recursively) and glob patterns, sorted, each once.
+
+    ignore: shell patterns matched against each name and against the path below the folder. skip: a folder that is left
+    out (the base itself). Raises NotFoundError for a path that is not there.
+    """
+    out: dict[Path, None] = {}
+    for item in paths:
+        path = Path(item)
+        if path.is_dir():
+            found: Iterable[Path] = _walk(path, (*IGNORED, *ignore), skip)
+        elif path.exists() or path.is_symlink():
+            found = [path]
+        elif any(c in str(item) for c in "*?["):
+            hits = [Path(p) for p in sorted(globbing.glob(str(item), recursive=True))]
+            if not hits:
+                raise NotFoundError(f"no file matches {item}")
+            found = [f for p in hits for f in (_walk(p, (*IGNORED, *ignore), skip) if p.is_dir() else [p])]
+        else:
+            raise NotFoundError(f"{item} does not exist")
+        for p in found:
+            out[Path(os.path.abspath(p))] = None
+    return sorted(out)
+
+
+def _walk(folder: Path, ignore: Sequence[str], skip: Path | None) -> Iterator[Path]:
+    skipped = os.path.abspath(skip) if skip else None
+    for root, folders, files in os.walk(folder):
+        below = os.path.relpath(root, folder)
+
+        def kept(name: str, below: str = below) -> bool:
+            relative = name if below == "." else f"{below}/{name}".replace(os.sep, "/")
+            return not any(fnmatch.fnmatch(name, p) or fnmatch.fnmatch(relative, p) for p in ignore)
+
+        folders[:] = sorted(f for f in folders if kept(f) and os.path.abspath(os.path.join(root, f)) != skipped)
+        for name in sorted(files):
+            if kept(name):
+                yield Path(root) / name
+
+
+class Adder:
+    """One run of `add` over a writer."""
+
+    def __init__(
+        self,
+        writer: FolderWriter,
+        settings: Settings,
+        *,
+        extractor: Extractor,
+        text_encoder: Encoder | None,
+        image_encoder: Encoder | None,
+        progress: ProgressCallback | None = None,
+        uris: Mapping[Path, str] | None = None,
+    ) -> None:
+        self._uris = uris or {}
+        self.writer, self.settings = writer, settings
+        self.extractor, self.text_encoder, self.image_encoder = extractor, text_encoder, image_encoder
+        self.report = AddReport()
+        self._progress = progress
+        self._started = self._last_commit = time.monotonic()
+        self._total = self._done = 0
+        self._buffer: list[_Parsed] = []
+        self._changes: list[SourceChange] = []
+        self._reports: list[FileReport] = []
+        self._waiting: dict[str, list[_File]] = {}
+        self._staged_units = 0
+
+    def run(self, files: Sequence[Path], *, prune: Sequence[Path] = ()) -> AddReport:
+        """Bring the files in. prune: folders under which sources whose file is gone are dropped."""
+        self._total = len(files)
+        with ParserPool(self.settings) as pool:
+            for outcome in self._timed_iter("parse", pool.map(self._to_parse(files))):
+                self._take(outcome)
+        self._encode_and_stage()
+        for left in [f for files in self._waiting.values() for f in files]:
+            self._settle(left, "failed", reason="the file changed while it was read; add it again")
+        self._commit()
+        self._prune(prune)
+        self._fill_images()
+        with _Timer(self.report.timings, "graph"):
+            self.writer.finish()
+        self.report.seconds = time.monotonic() - self._started
+        return self.report
+
+    # ---- deciding what is new ----
+
+    def _to_parse(self, files: Sequence[Path]) -> Iterator[Path]:
+        """Paths whose bytes are new; all others are settled on the way."""
+        for path in files:
+            file = self._stat(path)
+            if file is None:
+                continue
+            sha256 = ""
+            if file.size <= self.settings.limits.bytes:
+                try:
+                    with _Timer(self.report.timings, "hash"), path.open("rb") as f:
+                        sha256 = hashlib.file_digest(f, "sha256").hexdigest()
+                except OSError as e:
+                    self._settle(file, "failed", reason=f"unreadable: {e.strerror or e}")
+                    continue
+            if sha256 in self._waiting and sha256:
+                self._waiting[sha256].append(file)
+                continue
+            state = self.writer.state(sha256) if sha256 else None
+            if state == "visible":
+                self._known(file, sha256)
+            elif state == "staged":
+                self._add_source(file, sha256)
+            else:
+                if sha256:
+                    self._waiting[sha256] = []
+                yield path
+
+    def _stat(self, path: Path) -> _File | None:
+        try:
+            uri = self._uris.get(path) or path.as_uri()
+            info = path.stat()
+        except OSError as e:
+            self._settle(_File(path, uri, 0, 0), "failed", reason=f"unreadable: {e.strerror or e}")
+            return None
+        file = _File(path, uri, info.st_size, info.st_mtime_ns)
+        if not stat.S_ISREG(info.st_mode):
+            self._settle(file, "skipped", reason="not a regular file")
+            return None
+        return file
+
+    def _known(self, file: _File, document: str) -> None:
+        """Bytes that the base already shows."""
+        source = self.writer.source(file.uri)
+        if source and source[0] == document:
+            self._settle(file, "unchanged", document=document)
+            return
+        if source and source[0]:
+            self._add_source(file, document, status="updated")
+            return
+        gone = [u for u in self.writer.sources_of(document) if not _path_of(u).exists()]
+        if gone:
+            self._changes += [SourceChange(uri=u, document=None, drop=True) for u in gone]
+            self._add_source(file, document, status="moved", reason=f"was {gone[0]}")
+        else:
+            others = self.writer.sources_of(document)
+            self._add_source(file, document, reason=f"same bytes as {others[0]}" if others else "")
+
+    # ---- taking parsed documents ----
+
+    def _take(self, outcome: Outcome) -> None:
+        path = Path(os.path.abspath(outcome.path))
+        file = self._stat(path)
+        others = self._waiting.pop(outcome.sha256, []) if outcome.sha256 else []
+        if file is None:
+            return
+        if outcome.status != "ok" or outcome.parsed is None:
+            for f in (file, *others):
+                self._settle(f, outcome.status, reason=outcome.reason)
+            return
+        if self.writer.state(outcome.sha256) is not None:  # its bytes came in under another name meanwhile
+            self._add_source(file, outcome.sha256)
+        else:
+            self._buffer.append(_Parsed(file, outcome, len(outcome.parsed.facts.units)))
+            self._waiting[outcome.sha256] = others  # later files with these bytes still join it
+        buffered = sum(p.n_units for p in self._buffer)
+        late = time.monotonic() - self._last_commit > self.settings.batch_seconds
+        if buffered + self._staged_units >= self.settings.batch_units or (late and self._buffer):
+            self._encode_and_stage()
+            self._commit()
+
+    def _encode_and_stage(self) -> None:
+        """Names and vectors for the buffered documents together (models like batches), then stage each."""
+        buffer, self._buffer = self._buffer, []
+        if not buffer:
+            return
+        with _Timer(self.report.timings, "names"):
+            named = self._name([_with_media(p.outcome) for p in buffer])
+        with _Timer(self.report.timings, "encode"):
+            outputs, failed = self._encode(named, buffer)
+        for parsed, facts, output in zip(buffer, named, outputs, strict=True):
+            document = parsed.outcome.sha256
+            others = self._waiting.pop(document, [])
+            files = (parsed.file, *others)
+            if document in failed:
+                for f in files:
+                    self._settle(f, "failed", reason=failed[document])
+                continue
+            assert parsed.outcome.parsed is not None
+            notes = "; ".join(parsed.outcome.parsed.notes)
+            try:
+                with _Timer(self.report.timings, "stage"):
+                    self.writer.stage(
+                        document,
+                        facts,
+                        n_bytes=parsed.file.size,
+                        uris=[f.uri for f in files],
+                        original=parsed.file.path,
+                        media=parsed.outcome.parsed.media,
+                        outputs=output,
+                    )
+            except (StoreDamagedError, FileNotFoundError, PermissionError) as e:  # the file went or changed meanwhile
+                for f in files:
+                    self._settle(f, "failed", reason=str(e))
+                continue
+            self._staged_units += parsed.n_units
+            for f in files:
+                self._add_source(f, document, reason=notes)
+
+    def _name(self, documents: Sequence[DocumentFacts]) -> list[DocumentFacts]:
+        """The same facts with the raw names of every unit."""
+        pieces = [
+            (d, u, start, facts.text[start:end])
+            for d, facts in enumerate(documents)
+            for u, unit in enumerate(facts.units)
+            for start, end in unit.spans()
+        ]
+        spans: dict[tuple[int, int], list[NameSpan]] = {}
+        for (d, u, start, _), found in zip(pieces, self.extractor.extract([p[3] for p in pieces]), strict=True):
+            spans.setdefault((d, u), []).extend(replace(n, start=n.start + start, end=n.end + start) for n in found)
+        return [
+            replace(
+                facts, units=tuple(replace(x, names=tuple(spans.get((d, u), ()))) for u, x in enumerate(facts.units))
+            )
+            for d, facts in enumerate(documents)
+        ]
+
+    def _encode(
+        self, documents: Sequence[DocumentFacts], buffer: Sequence[_Parsed]
+    ) -> tuple[list[dict[tuple[bytes, str], np.ndarray[Any, Any]]], dict[str, str]]:
+        """Vectors by content key for each document; and document id -> reason where the model failed."""
+        outputs: list[dict[tuple[bytes, str], np.ndarray[Any, Any]]] = [{} for _ in documents]
+        failed: dict[str, str] = {}
+        if self.text_encoder is not None:
+            jobs = [(d, texts) for d, f in enumerate(documents) for u in f.units if (texts := encoder_texts(f, u))]
+            try:
+                vectors = self.text_encoder.encode_document([t for _, texts in jobs for t in texts])
+                at = 0
+                for d, texts in jobs:
+                    outputs[d][content_key(texts), self.text_encoder.space.key] = vectors[at : at + len(texts)]
+                    at += len(texts)
+            except EncodeError as e:
+                if len(documents) == 1:
+                    failed[buffer[0].outcome.sha256] = f"encoding failed: {e}"
+                else:  # find the one that fails, so that its neighbours do not
+                    singles = [self._encode([f], [b]) for f, b in zip(documents, buffer, strict=True)]
+                    return [o for outs, _ in singles for o in outs], {k: v for _, f in singles for k, v in f.items()}
+        if self.image_encoder is not None:
+            for d, (facts, parsed) in enumerate(zip(documents, buffer, strict=True)):
+                assert parsed.outcome.parsed is not None
+                for unit in facts.units:
+                    if unit.media is None or unit.label != "Image":
+                        continue
+                    data = parsed.outcome.parsed.media.get(unit.media)
+                    vector = self._picture(parsed.file.path.read_bytes() if data is None else data)
+                    if vector is not None:
+                        outputs[d][bytes.fromhex(unit.media), self.image_encoder.space.key] = vector
+        return outputs, failed
+
+    def _picture(self, data: bytes) -> np.ndarray[Any, Any] | None:
+        assert self.image_encoder is not None
+        try:
+            return self.image_encoder.encode_document([data])
+        except EncodeError as e:
+            log.warning("no image vector: %s", e)
+            return None
+
+    # ---- committing ----
+
+    def _add_source(self, file: _File, document: str, *, status: str = "", reason: str = "") -> None:
+        before = self.writer.source(file.uri)
+        status = status or ("updated" if before and before[0] else "added")
+        self._changes.append(
+            SourceChange(
+                uri=file.uri, document=document, status=status, reason=reason, size=file.size, mtime_ns=file.mtime_ns
+            )
+        )
+        self._reports.append(FileReport(uri=file.uri, status=status, id=document, reason=reason))
+
+    def _settle(self, file: _File, status: str, *, document: str = "", reason: str = "") -> None:
+        """A file that changes no document, unless it is empty now: then what it held before goes."""
+        before = self.writer.source(file.uri) if status != "unchanged" else None
+        if before and before[0] and status in ("failed", "rejected"):
+            reason += " (the version read before stays)"
+        change = SourceChange(
+            uri=file.uri, document=None, status=status, reason=reason, size=file.size, mtime_ns=file.mtime_ns
+        )
+        if before and before[0] and status == "empty":
+            self._changes.append(change)
+        elif status != "unchanged":
+            self.writer.note_sources([change])
+        report = FileReport(uri=file.uri, status=status, id=document, reason=reason)
+        self.report.documents.append(report)
+        self._tick(report)
+
+    def _commit(self) -> None:
+        changes, self._changes = self._changes, []
+        reports, self._reports = self._reports, []
+        self._staged_units = 0
+        if changes:
+            with _Timer(self.report.timings, "publish"):
+                self.writer.publish(changes)
+        self._last_commit = time.monotonic()
+        for report in reports:
+            self.report.documents.append(report)
+            self._tick(report)
+
+    def _prune(self, folders: Sequence[Path]) -> None:
+        roots = [Path(os.path.abspath(f)).as_uri() + "/" for f in folders]
+        gone = [
+            uri
+            for uri in self.writer.all_sources()
+            if any(uri.startswith(r) for r in roots) and not _path_of(uri).exists()
+        ]
+        if gone:
+            self.writer.publish([SourceChange(uri=u, document=None, drop=True) for u in gone])
+            self.report.documents += [FileReport(uri=u, status="removed", reason="the file is gone") for u in gone]
+
+    def _fill_images(self) -> None:
+        """Vectors for pictures that came in while no image encoder was there."""
+        encoder = self.image_encoder
+        if encoder is None:
+            return
+        outputs = {}
+        documents = set()
+        for document, media in self.writer.images_without(encoder.space.key):
+            vector = self._picture(self.writer.blobs.read(media))
+            if vector is not None:
+                outputs[bytes.fromhex(media), encoder.space.key] = vector
+                documents.add(document)
+        if outputs:
+            self.writer.add_outputs(outputs)
+            self.writer.republish(sorted(documents))
+
+    # ---- progress ----
+
+    def _tick(self, report: FileReport) -> None:
+        self._done += 1
+        if self._progress:
+            spent = time.monotonic() - self._started
+            left = spent / self._done * (self._total - self._done) if self._done >= 3 else None
+            self._progress(
+                Progress(stage="add", done=self._done, total=max(self._total, self._done), item=report.uri, eta_s=left)
+            )
+
+    def _timed_iter(self, name: str, items: Iterator[Outcome]) -> Iterator[Outcome]:
+        while True:
+            with _Timer(self.report.timings, name):
+                item = next(items, None)
+            if item is None:
+                return
+            yield item
+
+
+class _Timer:
+    """Adds the seconds of its body to a table of timings."""
+
+    def __init__(self, timings: dict[str, float], name: str) -> None:
+        self._timings, self._name = timings, name
+
+    def __enter__(self) -> None:
+        self._start = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self._timings[self._name] = self._timings.get(self._name, 0.0) + time.perf_counter() - self._start
+
+
+def _with_media(outcome: Outcome) -> DocumentFacts:
+    """An image file's unit shows the file itself."""
+    assert outcome.parsed is not None
+    facts = outcome.parsed.facts
+
+    def filled(unit: Unit) -> Unit:
+        return replace(unit, media=outcome.sha256) if unit.kind == "image" and unit.media is None else unit
+
+    return replace(facts, units=tuple(filled(u) for u in facts.units))
+
+
+def _path_of(uri: str) -> Path:
+    return Path(url2pathname(urlsplit(uri).path) if uri.startswith("file:") else uri)
+
+
+def report_json(report: AddReport) -> Mapping[str, Any]:
+    """The JSON of `mmkg add --json`."""
+    return {
+        "documents": [{"uri": d.uri, "id": d.id, "status": d.status, "reason": d.reason} for d in report.documents],
+        "counts": report.counts,
+        "seconds": round(report.seconds, 3),
+    }

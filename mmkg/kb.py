@@ -1,0 +1,492 @@
+"""KnowledgeBase: the parts wired together. Every step it takes can be called alone; no algorithm lives here."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path as FilePath
+from typing import TYPE_CHECKING, Any
+
+from mmkg.config import Settings
+from mmkg.errors import ConfigError, MissingDependencyError, NotFoundError, StoreDamagedError
+from mmkg.types import Answer, Edge, Evidence, FileReport, Modality, Path, PathStep, Problem, QueryResult
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+    from mmkg.adding import AddReport
+    from mmkg.protocols import Encoder, Extractor, Generator, ProgressCallback, Reranker
+    from mmkg.retrieve.retriever import HybridRetriever
+    from mmkg.store.folder.manifest import Manifest
+    from mmkg.store.folder.reader import FolderReader
+    from mmkg.store.folder.writer import FolderWriter
+
+
+class KnowledgeBase:
+    """A base in a folder.
+
+    Reading opens the generation that is current and moves to a newer one between calls, never within one. Writing takes
+    the writer lock for the length of the call. Safe to use from several threads; calls that write take turns.
+    """
+
+    def __init__(
+        self,
+        path: str | FilePath,
+        *,
+        settings: Settings | None = None,
+        text_encoder: Encoder | None = None,
+        image_encoder: Encoder | None = None,
+        extractor: Extractor | None = None,
+        reranker: Reranker | None = None,
+    ) -> None:
+        if "://" in str(path) and not str(path).startswith("file://"):
+            raise ConfigError(f"{path}: only a folder can hold a base in this version", hint="give a folder")
+        self.root = FilePath(path)
+        self.settings = settings or Settings.load()
+        self._text_encoder, self._image_encoder, self._extractor = text_encoder, image_encoder, extractor
+        self._reranker = reranker
+        self._reader: FolderReader | None = None
+        self._retriever: tuple[int, HybridRetriever] | None = None
+        self._checked: set[str] = set()
+        self._lock = threading.RLock()
+
+    @classmethod
+    def open(cls, path: str | FilePath, *, create: bool = True, **options: Any) -> KnowledgeBase:
+        """Open the base in a folder; it is made by the first `add` if create is True.
+
+        Raises NotFoundError if there is none and create is False, FormatVersionError, StoreDamagedError.
+        """
+        kb = cls(path, **options)
+        if kb.exists():
+            kb._read()
+        elif not create:
+            raise NotFoundError(f"no knowledge base in {path}", hint="`mmkg add PATH` makes one")
+        return kb
+
+    def exists(self) -> bool:
+        return (self.root / "manifest.json").exists()
+
+    def close(self) -> None:
+        with self._lock:
+            self._retriever = None
+            if self._reader is not None:
+                self._reader.close()
+                self._reader = None
+
+    def __enter__(self) -> KnowledgeBase:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"KnowledgeBase({str(self.root)!r})"
+
+    # ---- parts, made at first use ----
+
+    @property
+    def text_encoder(self) -> Encoder | None:
+        """The encoder of words, or None if its weights are not installed (search is then lexical and over the graph)."""
+        if self._text_encoder is None:
+            from mmkg.encode.registry import load_text_encoder
+
+            try:
+                self._text_encoder = load_text_encoder(self.settings)
+            except MissingDependencyError:
+                return None
+        return self._text_encoder
+
+    @property
+    def image_encoder(self) -> Encoder | None:
+        """The encoder of pixels, or None if it is not there."""
+        if self._image_encoder is None:
+            from mmkg.encode.registry import load_image_encoder
+
+            try:
+                self._image_encoder = load_image_encoder(self.settings)
+            except MissingDependencyError:
+                return None
+        return self._image_encoder
+
+    @property
+    def extractor(self) -> Extractor:
+        if self._extractor is None:
+            from mmkg.extract.names import load_extractor
+
+            self._extractor = load_extractor()
+        return self._extractor
+
+    def _read(self) -> FolderReader:
+        """The reader of the newest generation."""
+        from mmkg.store.folder.reader import FolderReader
+
+        with self._lock:
+            if self._reader is not None and self._reader.stale():
+                cache = self._reader.segment_cache
+                self._reader.close()
+                self._reader = FolderReader(self.root, cache=cache)
+            elif self._reader is None:
+                self._reader = FolderReader(self.root)
+            return self._reader
+
+    def _writer(self, *, create: bool = False, wait_s: float = 0.5) -> FolderWriter:
+        from mmkg.extract.derive import EntityDeriver
+        from mmkg.store.folder.writer import FolderWriter
+
+        return FolderWriter(self.root, EntityDeriver(), create=create, wait_s=wait_s)
+
+    # ---- adding and removing ----
+
+    def add(
+        self,
+        *paths: str | FilePath,
+        ignore: Sequence[str] = (),
+        prune: bool = False,
+        wait_s: float = 0.5,
+        progress: ProgressCallback | None = None,
+    ) -> AddReport:
+        """Bring files, folders and glob patterns in; a changed file at the same place is an update.
+
+        prune: also drop sources under the given folders whose file is gone. wait_s: how long to wait for another writer.
+        When this returns, everything it reports as added survives a kill. Raises NotFoundError, StoreLockedError.
+        """
+        from mmkg.adding import Adder, find_files
+
+        files = find_files(paths, ignore=ignore, skip=self.root)
+        with self._lock, self._writer(create=True, wait_s=wait_s) as writer:
+            self._agree(writer)
+            adder = Adder(
+                writer,
+                self.settings,
+                extractor=self.extractor,
+                text_encoder=self.text_encoder,
+                image_encoder=self.image_encoder,
+                progress=progress,
+            )
+            return adder.run(files, prune=[FilePath(p) for p in paths if FilePath(p).is_dir()] if prune else [])
+
+    def add_text(self, text: str, *, name: str, wait_s: float = 0.5) -> FileReport:
+        """Bring in a text that is no file; `name` stands where a file's path would. The same name again is an update."""
+        import tempfile
+
+        from mmkg.adding import Adder
+
+        with tempfile.TemporaryDirectory() as folder, self._lock, self._writer(create=True, wait_s=wait_s) as writer:
+            self._agree(writer)
+            path = FilePath(folder) / "text.md"
+            path.write_text(text, encoding="utf-8")
+            adder = Adder(
+                writer,
+                self.settings,
+                extractor=self.extractor,
+                text_encoder=self.text_encoder,
+                image_encoder=self.image_encoder,
+                uris={path: f"text:{name}"},
+            )
+            return adder.run([path]).documents[0]
+
+    def remove(self, *names: str | FilePath, wait_s: float = 0.5) -> list[FileReport]:
+        """Take documents out: by path, URI, folder, or document id. Afterwards the base is as if it never saw them.
+
+        Raises NotFoundError if a name fits nothing; then nothing is removed.
+        """
+        from mmkg.store.folder.durable import failpoint
+        from mmkg.store.folder.writer import SourceChange
+
+        with self._lock, self._writer(wait_s=wait_s) as writer:
+            uris: dict[str, str] = {}
+            for name in names:
+                hits = writer.match_sources(str(name))
+                if not hits:
+                    raise NotFoundError(f"nothing here is called {name}", hint="`mmkg list` shows the documents")
+                uris |= hits
+            writer.publish([SourceChange(uri=u, document=None, drop=True) for u in uris])
+            failpoint("remove-committed")
+            writer.finish()
+        return [FileReport(uri=u, status="removed", id=d) for u, d in sorted(uris.items())]
+
+    def rebuild(self, *, progress: Callable[[int, int], None] | None = None) -> None:
+        """Derived layer, graph and index anew from facts and originals; no model is called."""
+        with self._lock, self._writer() as writer:
+            writer.rebuild(progress)
+
+    def _agree(self, writer: FolderWriter) -> None:
+        """Record what a new base is made with; refuse to mix it with other models later."""
+        from mmkg.encode.spaces import check, record
+        from mmkg.extract.derive import EntityDeriver
+
+        manifest = writer.manifest
+        wanted = replace(
+            manifest,
+            extractor=manifest.extractor or self.extractor.name,
+            deriver=manifest.deriver or EntityDeriver.version,
+            chunk_characters=manifest.chunk_characters or self.settings.chunk_characters,
+            spaces=dict(manifest.spaces),
+        )
+        if wanted.extractor != self.extractor.name:
+            raise ConfigError(
+                f"the base was built with the name extractor {wanted.extractor}, here is {self.extractor.name}",
+                hint='install the same one (pip install "mmkg[models]"), or make a new base',
+            )
+        if wanted.deriver != EntityDeriver.version:
+            writer.rebuild()
+            wanted = replace(wanted, deriver=EntityDeriver.version)
+        if wanted.chunk_characters != self.settings.chunk_characters:
+            self.settings = replace(self.settings, chunk_characters=wanted.chunk_characters)
+        for encoder in (self.text_encoder, self.image_encoder):
+            if encoder is None:
+                continue
+            recorded = wanted.spaces.get(encoder.space.key)
+            if recorded is not None:
+                check(encoder, recorded)
+            else:
+                self._refuse_other_space(wanted, encoder)
+                wanted.spaces[encoder.space.key] = record(encoder) | {"modalities": sorted(encoder.modalities)}
+            self._checked.add(encoder.space.key)
+        if wanted != manifest:
+            writer.set_manifest(wanted)
+
+    def _refuse_other_space(self, manifest: Manifest, encoder: Encoder) -> None:
+        from mmkg.errors import EncoderMismatchError
+
+        for key, entry in manifest.spaces.items():
+            if set(entry.get("modalities", ())) & {str(m) for m in encoder.modalities}:
+                raise EncoderMismatchError(
+                    f"the base was built with {key}, the encoder is {encoder.space.key}",
+                    hint="use the same encoder, or make a new base",
+                )
+
+    def _check_spaces(self, reader: FolderReader) -> None:
+        """Before the first search: the encoder must be the one whose vectors are here."""
+        from mmkg.encode.spaces import check
+
+        encoder = self.text_encoder
+        if encoder is None or encoder.space.key in self._checked:
+            return
+        recorded = reader.manifest.spaces.get(encoder.space.key)
+        if recorded is not None:
+            check(encoder, recorded)
+        else:
+            self._refuse_other_space(reader.manifest, encoder)
+        self._checked.add(encoder.space.key)
+
+    # ---- searching and asking ----
+
+    def retriever(self) -> HybridRetriever:
+        """The retriever over the newest generation."""
+        from mmkg.retrieve.retriever import HybridRetriever
+
+        with self._lock:
+            reader = self._read()
+            if self._retriever is None or self._retriever[0] != reader.generation.no:
+                self._check_spaces(reader)
+                text, pixels = self.text_encoder, self.image_encoder
+                retriever = HybridRetriever(
+                    reader.index,
+                    reader=reader,
+                    extractor=self.extractor,
+                    encode_query=None if text is None else lambda question: text.encode_query([question])[0],
+                    text_space=text.space.key if text else None,
+                    pixel_space=pixels.space.key if pixels else None,
+                    pixel_query=_pixel_query(text, pixels),
+                    reranker=self._reranker,
+                )
+                self._retriever = (reader.generation.no, retriever)
+            return self._retriever[1]
+
+    def search(
+        self,
+        query: str | None = None,
+        *,
+        image: str | FilePath | bytes | None = None,
+        k: int = 10,
+        modality: str | Modality | Iterable[str | Modality] | None = None,
+    ) -> list[Evidence]:
+        """The k best units for a text, or for a picture, each with why it was found.
+
+        modality: text, image, audio, video, or several; None is all. Raises ValueError for k < 1.
+        """
+        if k < 1:
+            raise ValueError(f"k must be at least 1, got {k}")
+        wanted = _modalities(modality)
+        if image is not None:
+            encoder = self.image_encoder
+            if encoder is None:
+                raise MissingDependencyError(
+                    "searching by picture needs an image encoder", hint='pip install "mmkg[torch,models]"'
+                )
+            data = image if isinstance(image, bytes) else FilePath(image).read_bytes()
+            return self.retriever().search_image(encoder.encode_document([data])[0], k=k, modalities=wanted)
+        if not query or not query.strip():
+            raise ValueError("give a text or a picture to search for")
+        return self.retriever().retrieve(query, k=k, modalities=wanted)
+
+    def ask(
+        self, question: str, *, k: int = 8, generator: Generator | None = None, modality: str | None = None
+    ) -> Answer:
+        """A short answer whose sentences cite what they stand on, or found=False.
+
+        generator: default the extractive one, which calls no model. `answer.evidence` is what it was given.
+        """
+        from mmkg.generate.extractive import ExtractiveGenerator
+
+        started = time.perf_counter()
+        evidence = self.search(question, k=k, modality=modality)
+        searched = time.perf_counter()
+        if generator is None:
+            generator = ExtractiveGenerator(encoder=self.text_encoder, extractor=self.extractor)
+        answer = generator.generate(question, evidence)
+        reader = self._read()
+        citations = tuple(replace(c, locator=_refined(reader, c.document.id, c.locator)) for c in answer.citations)
+        done = time.perf_counter()
+        timings = {"search": searched - started, "answer": done - searched, **answer.timings}
+        return replace(answer, citations=citations, timings={k: round(v, 4) for k, v in timings.items()})
+
+    # ---- the graph ----
+
+    def cypher(
+        self,
+        query: str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        timeout_s: float | None = None,
+        max_rows: int | None = None,
+    ) -> QueryResult:
+        """Run a read-only Cypher query. Raises WriteRefusedError, QueryLimitError, CypherError."""
+        return self._read().graph.query(
+            query,
+            parameters,
+            timeout_s=timeout_s or self.settings.query_timeout_s,
+            max_rows=max_rows or self.settings.query_rows,
+        )
+
+    def neighbors(
+        self, node: str, *, types: Sequence[str] = (), direction: str = "both", limit: int = 100
+    ) -> list[Edge]:
+        """Edges at a document, unit, section or entity (by id, unique prefix, or name)."""
+        reader = self._read()
+        return reader.graph.neighbors([reader.resolve(node)[1]], types=types, direction=direction, limit=limit)
+
+    def path(self, a: str, b: str, *, max_hops: int = 6) -> Path | None:
+        """A shortest way between two things in the graph, or None within max_hops."""
+        reader = self._read()
+        steps = reader.graph.shortest_path(reader.resolve(a)[1], reader.resolve(b)[1], max_hops=max_hops)
+        if steps is None:
+            return None
+        nodes = {n.id: n for n in reader.graph.get([i for i, _ in steps])}
+        return Path(
+            steps=tuple(
+                PathStep(id=i, kind=nodes[i].label.lower(), name=_node_name(nodes[i].properties, i), via=via)
+                for i, via in steps
+            )
+        )
+
+    def to_networkx(self) -> nx.MultiDiGraph[str]:
+        """The whole graph as a networkx.MultiDiGraph; node and edge properties are attributes."""
+        from mmkg.export import to_networkx
+
+        return to_networkx(self._read().graph)
+
+    def export(self, target: str | FilePath, *, format: str | None = None) -> FilePath:
+        """Write the graph as GraphML, JSON Lines or Parquet; the format follows the name unless given."""
+        from mmkg.export import export
+
+        return export(self._read().graph, FilePath(target), format=format)
+
+    # ---- telling ----
+
+    def show(self, name: str) -> dict[str, Any]:
+        """Everything about one document, unit or entity."""
+        from mmkg.showing import show
+
+        return show(self._read(), name)
+
+    def documents(self) -> list[dict[str, Any]]:
+        """Visible documents, ordered by id."""
+        return list(self._read().documents())
+
+    def sources(self) -> list[dict[str, Any]]:
+        """Every file that `add` has seen, with its status and reason."""
+        return self._read().sources()
+
+    def stats(self) -> dict[str, Any]:
+        """Counts, sizes and the models of the base."""
+        reader = self._read()
+        size = sum(f.stat().st_size for f in self.root.rglob("*") if f.is_file())
+        return {
+            **reader.counts(),
+            "generation": reader.generation.no,
+            "bytes": size,
+            "spaces": sorted(reader.manifest.spaces),
+            "extractor": reader.manifest.extractor,
+        }
+
+    def digest(self, *, deep: bool = False) -> str:
+        """64 hex digits that stand for all facts and the derived layer."""
+        from mmkg.store.folder.digest import digest
+        from mmkg.store.folder.ledger import Ledger
+
+        if not self.exists():
+            raise NotFoundError(f"no knowledge base in {self.root}", hint="`mmkg add PATH` makes one")
+        ledger = Ledger.open(self.root)
+        try:
+            ledger.db.execute("BEGIN")
+            return digest(ledger, deep=deep)
+        finally:
+            ledger.close()
+
+    def doctor(self, *, fix: bool = False) -> list[Problem]:
+        """Every divergence of ledger, graph, index and blobs; with fix, mended where it can be."""
+        from mmkg.store.folder.doctor import examine
+
+        with self._lock:
+            self.close()
+            try:
+                with self._writer() as writer:
+                    return examine(writer, fix=fix)
+            except StoreDamagedError as e:
+                return [Problem(kind="ledger-damaged", id=str(self.root), detail=str(e))]
+
+    def media(self, evidence: Evidence) -> bytes | None:
+        """The picture that a piece of evidence shows, or None."""
+        return self._read().blobs.read(evidence.media) if evidence.media else None
+
+    def original(self, document: str) -> bytes:
+        """The bytes of a document as they were added."""
+        return self._read().blobs.read(document)
+
+
+def _pixel_query(text: Encoder | None, pixels: Encoder | None) -> Callable[[Any], Any] | None:
+    """How a question's vector is aimed at pictures; None where text and pictures share no space."""
+    if text is None or pixels is None:
+        return None
+    from mmkg.encode.registry import pixel_query
+
+    return pixel_query(text, pixels)
+
+
+def _modalities(value: str | Modality | Iterable[str | Modality] | None) -> frozenset[Modality] | None:
+    if value is None:
+        return None
+    names = [value] if isinstance(value, str) else list(value)
+    try:
+        return frozenset(Modality(n) for n in names)
+    except ValueError as e:
+        raise ValueError(f"unknown modality in {names}; known: {', '.join(Modality)}") from e
+
+
+def _refined(reader: FolderReader, document: str, locator: Any) -> Any:
+    """The box of the quoted lines, where pages are known."""
+    if locator.chars is None:
+        return locator
+    found = reader.locate(document, *locator.chars)
+    return replace(locator, page=found.page or locator.page, bbox=found.bbox or locator.bbox)
+
+
+def _node_name(properties: Mapping[str, Any], id_: str) -> str:
+    for key in ("name", "heading", "caption", "text"):
+        if value := str(properties.get(key) or "").strip():
+            return value if len(value) <= 60 else value[:59] + "…"
+    return id_.rsplit("/", 1)[-1]
