@@ -148,6 +148,7 @@ class Adder:
             self._settle(left, "failed", reason="the file changed while it was read; add it again")
         self._commit()
         self._prune(prune)
+        self.writer.drop_unclaimed()
         self._fill_images()
         with _Timer(self.report.timings, "graph"):
             self.writer.finish()
@@ -417,6 +418,19 @@ class Adder:
             if item is None:
                 return
             yield item
+
+
+def fill_text(writer: FolderWriter, encoder: Encoder) -> None:
+    """Vectors for units whose model output is not kept (a lost row, or a base made without the encoder)."""
+    for document in writer.documents_without(encoder.space.key):
+        facts = writer.facts(document)
+        outputs = {
+            (content_key(texts), encoder.space.key): encoder.encode_document(texts)
+            for unit in facts.units
+            if (texts := encoder_texts(facts, unit))
+        }
+        writer.add_outputs(outputs)
+        writer.republish([document])
 
 
 class _Timer:

@@ -131,11 +131,11 @@ class KnowledgeBase:
                 self._reader = FolderReader(self.root)
             return self._reader
 
-    def _writer(self, *, create: bool = False, wait_s: float = 0.5) -> FolderWriter:
+    def _writer(self, *, create: bool = False, wait_s: float = 0.5, sweep: bool = True) -> FolderWriter:
         from mmkg.extract.derive import EntityDeriver
         from mmkg.store.folder.writer import FolderWriter
 
-        return FolderWriter(self.root, EntityDeriver(), create=create, wait_s=wait_s)
+        return FolderWriter(self.root, EntityDeriver(), create=create, wait_s=wait_s, sweep=sweep)
 
     # ---- adding and removing ----
 
@@ -444,10 +444,20 @@ class KnowledgeBase:
         with self._lock:
             self.close()
             try:
-                with self._writer() as writer:
-                    return examine(writer, fix=fix)
+                with self._writer(sweep=False) as writer:
+                    problems = examine(writer, fix=fix)
+                    return self._fill_outputs(writer, problems) if fix else problems
             except StoreDamagedError as e:
                 return [Problem(kind="ledger-damaged", id=str(self.root), detail=str(e))]
+
+    def _fill_outputs(self, writer: FolderWriter, problems: list[Problem]) -> list[Problem]:
+        """Encode what has no model output, where the encoder is here."""
+        from mmkg.adding import fill_text
+
+        if not any(p.kind == "output-missing" for p in problems) or self.text_encoder is None:
+            return problems
+        fill_text(writer, self.text_encoder)
+        return [replace(p, fixed=True) if p.kind == "output-missing" else p for p in problems]
 
     def media(self, evidence: Evidence) -> bytes | None:
         """The picture that a piece of evidence shows, or None."""

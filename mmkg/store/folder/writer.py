@@ -26,7 +26,7 @@ from mmkg.store.folder.blobs import Blobs
 from mmkg.store.folder.durable import failpoint
 from mmkg.store.folder.engine import KGLiteStore
 from mmkg.store.folder.engine_wire import write_delta
-from mmkg.store.folder.facts import put_outputs, stage
+from mmkg.store.folder.facts import put_outputs, read, stage
 from mmkg.store.folder.ledger import FileRef, Generation, Ledger
 from mmkg.store.folder.lock import WriterLock
 from mmkg.store.folder.manifest import Manifest
@@ -68,8 +68,10 @@ class Published:
 class FolderWriter:
     """Holds the writer lock from opening to close()."""
 
-    def __init__(self, root: Path, deriver: Deriver, *, create: bool = False, wait_s: float = 0.5) -> None:
-        """Raises NotFoundError if there is no base and create is False, StoreLockedError if another process writes."""
+    def __init__(
+        self, root: Path, deriver: Deriver, *, create: bool = False, wait_s: float = 0.5, sweep: bool = True
+    ) -> None:
+        """sweep: first remove what an interrupted run left. Raises NotFoundError if there is no base and create is False, StoreLockedError if another process writes."""
         if create:
             _make_folders(root)
         elif not (root / "manifest.json").exists():
@@ -89,7 +91,8 @@ class FolderWriter:
             else:
                 Manifest.read(root)
                 self.ledger = Ledger.open(root, writable=True)
-            self.sweep()
+            if sweep:
+                self.sweep()
         except BaseException:
             self.close()
             raise
@@ -191,6 +194,25 @@ class FolderWriter:
             )
         failpoint("facts-staged")
 
+    def documents_without(self, space: str) -> list[str]:
+        """Visible documents with a unit that has words but no model output in this space."""
+        return [
+            id_
+            for (id_,) in self.ledger.rows(
+                "SELECT DISTINCT d.id FROM unit u JOIN document d ON d.no = u.document WHERE d.state = 'visible' "
+                "AND u.key IS NOT NULL AND NOT EXISTS (SELECT 1 FROM output o WHERE o.key = u.key AND o.space = ?) "
+                "ORDER BY d.id",
+                (space,),
+            )
+        ]
+
+    def facts(self, document: str) -> DocumentFacts:
+        """The facts of a document, staged or visible. Raises NotFoundError."""
+        row = self.ledger.one("SELECT no FROM document WHERE id = ?", (document,))
+        if row is None:
+            raise NotFoundError(f"no document {document}")
+        return read(self.ledger, row[0])
+
     def add_outputs(self, outputs: Mapping[tuple[bytes, str], np.ndarray[Any, Any]]) -> None:
         """Keep model output for facts that are already here."""
         with self.ledger.transaction():
@@ -213,6 +235,16 @@ class FolderWriter:
             "SELECT d.id, s.uri FROM document d JOIN source s ON s.pending = d.id WHERE d.state = 'staged' "
             "ORDER BY d.id, s.uri"
         )
+
+    def drop_unclaimed(self) -> None:
+        """Forget staged documents that no source waits for any more (their file changed again before they came in)."""
+        with self.ledger.transaction():
+            rows = self.ledger.rows(
+                "SELECT no FROM document d WHERE state = 'staged' "
+                "AND NOT EXISTS (SELECT 1 FROM source s WHERE s.pending = d.id)"
+            )
+            orphans = self._delete_documents([no for (no,) in rows])
+        self.blobs.delete(orphans)
 
     # ---- publishing ----
 
