@@ -1,4 +1,4 @@
-"""Which encoder a setting means on this machine, and what `mmkg doctor` says of models.
+"""Which encoder a setting means on this machine.
 
 Order: what the user names (a folder, then a model in the local cache), else the packaged weights. Nothing is downloaded
 unless a caller passes allow_download=True.
@@ -9,7 +9,13 @@ from __future__ import annotations
 from mmkg.config import Settings
 from mmkg.encode import weights
 from mmkg.encode.text import MINILM, SplitEncoder
-from mmkg.encode.text_torch import DEVICES, INSTALL_TORCH, accelerator_visible, cpu_has_bf16
+from mmkg.encode.text_torch import (
+    DEVICES,
+    accelerator_visible,
+    cpu_has_bf16,
+    load_minilm_torch,
+    resolve_device,
+)
 from mmkg.errors import ConfigError, MissingDependencyError
 from mmkg.protocols import Encoder
 
@@ -28,18 +34,18 @@ def load_text_encoder(
 
     name: "default", a folder (sentence-transformers layout, or model.onnx + tokenizer.json), or a model's name.
     runtime: None chooses, "onnx" or "torch" insists. threads: default one a processor.
-    Raises MissingDependencyError, WeightsError, ConfigError; each says what to do.
+    Raises MissingDependencyError, WeightsError, ConfigError, NotFoundError; each says what to do.
     """
     name = name or settings.encoder
     if runtime not in (None, "onnx", "torch"):
         raise ConfigError(f"runtime: expected onnx or torch, got {runtime!r}")
     if settings.device not in DEVICES:
         raise ConfigError(f"setting device: expected one of {', '.join(DEVICES)}, got {settings.device!r}")
-    if name not in DEFAULT_NAMES:
-        from mmkg.encode.text_named import load_named
+    if name in DEFAULT_NAMES:
+        return _minilm(settings.device, runtime, threads)
+    from mmkg.encode.text_named import load_named
 
-        return load_named(name, device=settings.device, runtime=runtime, threads=threads, allow_download=allow_download)
-    return _minilm(settings.device, runtime, threads)
+    return load_named(name, device=settings.device, runtime=runtime, threads=threads, allow_download=allow_download)
 
 
 def _minilm(device: str, runtime: str | None, threads: int | None) -> Encoder:
@@ -49,43 +55,57 @@ def _minilm(device: str, runtime: str | None, threads: int | None) -> Encoder:
     against 23 ms, the start 0.6 s against 4 s. So torch is used only where it computes in half precision, then for many
     texts at a time, and questions stay on onnx.
     """
-    from mmkg.encode.text_onnx import OnnxTextEncoder, load_minilm_onnx
-    from mmkg.encode.text_torch import TorchTextEncoder, load_minilm_torch
+    from mmkg.encode.text_onnx import load_minilm_onnx
 
-    has_onnx = _onnx_ready()
-    has_torch = _torch_ready()
-    if runtime == "torch" or (runtime is None and device in ("cuda", "mps") and not has_torch):
-        return load_minilm_torch(device=device, threads=threads)
-    if runtime == "onnx":
-        return load_minilm_onnx(threads=threads)
-    if not has_onnx:
-        if has_torch:
-            return load_minilm_torch(device=device, threads=threads)
+    has_onnx, has_torch = onnx_ready(), torch_ready()
+    wants_gpu = device in ("cuda", "mps")
+    if not has_onnx and not has_torch and runtime is None:
         raise MissingDependencyError(
             "no text model is installed", hint=f"{weights.INSTALL_MODELS} (without torch: {weights.INSTALL_LIGHT})"
         )
-    quick: OnnxTextEncoder = load_minilm_onnx(threads=threads)
-    if not has_torch or device == "cpu" and not cpu_has_bf16():
-        return quick
-    if device in ("cuda", "mps"):
-        from mmkg.encode.text_torch import resolve_device
-
+    if runtime == "onnx":
+        return load_minilm_onnx(threads=threads)
+    if runtime == "torch" or not has_onnx or (wants_gpu and not has_torch):
+        return load_minilm_torch(device=device, threads=threads)
+    if wants_gpu:
         resolve_device(device)  # a device that is not there is said at once, not at the first large batch
-    elif not cpu_has_bf16() and not accelerator_visible():
+    half = cpu_has_bf16() or (device != "cpu" and accelerator_visible())
+    quick = load_minilm_onnx(threads=threads)
+    if not has_torch or not (wants_gpu or half):
         return quick
 
-    def fast() -> TorchTextEncoder | OnnxTextEncoder:
+    def fast() -> Encoder:
         loaded = load_minilm_torch(device=device, threads=threads)
+        # The guess at a GPU may be wrong; plain torch is the slower one then.
         return quick if loaded.runtime == "torch-fp32" else loaded
 
     return SplitEncoder(quick, fast)
 
 
-def _onnx_ready() -> bool:
+def onnx_ready() -> bool:
+    """Whether the packaged text model can run on onnxruntime; imports nothing."""
     files = (weights.MINILM_ONNX, weights.MINILM_TOKENIZER)
     return weights.installed("onnxruntime") and all(weights.locate(f) for f in files)
 
 
-def _torch_ready() -> bool:
+def torch_ready() -> bool:
+    """Whether the packaged text model can run on torch; imports nothing."""
     files = (weights.MINILM_TORCH, weights.MINILM_TOKENIZER)
     return weights.installed("torch") and all(weights.locate(f) for f in files)
+
+
+def load_image_encoder(settings: Settings, *, text: Encoder | None = None, threads: int | None = None) -> Encoder:
+    """The encoder of pictures into the text space: the label bridge (see mmkg.encode.bridge; bridge_available asks first).
+
+    text: the base's text encoder, whose space the pictures go into; default the packaged MiniLM.
+    Where torch is installed and the bridge was never used, it is exported first (some seconds).
+    Raises MissingDependencyError, WeightsError.
+    """
+    from mmkg.encode.bridge import load_bridge
+
+    return load_bridge(
+        lambda: text or _minilm("cpu", None, threads),
+        text=text.space if text else MINILM,
+        max_pixels=settings.limits.pixels,
+        threads=threads,
+    )

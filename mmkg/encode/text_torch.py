@@ -145,7 +145,7 @@ class _Bert:
             self._dim = self._table["embeddings.word_embeddings.weight"].shape[1]
             self._heads = self._dim // head_dim
             # One matrix for query, key and value saves two kernel starts a layer.
-            self._qkv = []
+            self._qkv: list[tuple[Any, Any]] = []
             while (p := f"encoder.layer.{len(self._qkv)}.attention.self.") + "query.weight" in self._table:
                 parts = [
                     (self._table[p + n + ".weight"], self._table[p + n + ".bias"]) for n in ("query", "key", "value")
