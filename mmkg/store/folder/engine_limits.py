@@ -1,0 +1,159 @@
+"""Limits of the operating system around a process that runs users' Cypher. What a system lacks is reported, not assumed.
+
+No descriptor can be opened any more (so no file is read and no socket made, whatever the engine's code does), no byte written to
+a file, no process started; the address space may grow by a set amount during a query; a timer of the kernel ends the process
+if its parent is gone; on Linux, where the system allows it, the process has a network of its own without any interface.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+MEMORY_EXIT = 86
+"""Exit status of a query process that its own memory watch ended."""
+
+_AUDITED = (
+    "open",
+    "socket.",
+    "subprocess.",
+    "os.system",
+    "os.exec",
+    "os.posix_spawn",
+    "os.fork",
+    "ctypes.dlopen",
+    "import",
+)
+_CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
+_PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 4, 38
+
+
+def prepare() -> None:
+    """For every engine process: Ctrl-C belongs to the parent, and a crash leaves no core file with users' text."""
+    with contextlib.suppress(ValueError):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def limit_memory(memory: int) -> bool:
+    """Let the address space grow by no more than `memory` bytes from here on (Linux)."""
+    if sys.platform != "linux":
+        return False
+    import resource
+
+    limit = _address_space() + memory
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    return True
+
+
+def lock(guard: str = "auto") -> dict[str, Any]:
+    """Close the process in, for good. Returns which limits are in force.
+
+    guard: rlimit (address space), watch (a thread that looks at the resident size), auto (the first that works here).
+    """
+    facts: dict[str, Any] = {"network": _no_network(), "files": False, "writes": False, "processes": False}
+    facts["timer"] = hasattr(signal, "setitimer")
+    with contextlib.suppress(OSError):
+        os.chdir("/" if sys.platform != "win32" else os.environ.get("SYSTEMROOT", "C:\\"))
+    import zoneinfo  # noqa: F401  (dates with a zone need it, and nothing can be imported later)
+
+    try:
+        import resource
+    except ImportError:  # Windows
+        facts["memory"] = "none"
+    else:
+        facts["memory"] = guard if guard != "auto" else ("rlimit" if sys.platform == "linux" else "watch")
+        if facts["memory"] == "rlimit":
+            _address_space()
+        for name, limit in (("writes", resource.RLIMIT_FSIZE), ("processes", getattr(resource, "RLIMIT_NPROC", None))):
+            with contextlib.suppress(ValueError, OSError, TypeError):
+                resource.setrlimit(limit, (0, 0))  # type: ignore[arg-type]
+                facts[name] = True
+        # Root is not bound by the process count; a fork needs no file, but no engine code forks.
+        facts["processes"] = facts["processes"] and os.getuid() != 0
+        with contextlib.suppress(ValueError, OSError):
+            lowest = os.open(os.devnull, os.O_RDONLY)
+            os.close(lowest)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, lowest))
+            facts["files"] = True
+    sys.addaudithook(_refuse)
+    return facts
+
+
+def _no_network() -> bool:
+    """Leave the machine's network (Linux), as root or in a user namespace; and give up gaining rights by exec."""
+    if sys.platform != "linux":
+        return False
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    return bool(libc.unshare(_CLONE_NEWNET) == 0 or libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET) == 0)
+
+
+def _refuse(event: str, args: tuple[Any, ...]) -> None:
+    if event.startswith(_AUDITED):
+        if event == "import" and args[0] in sys.modules:
+            return
+        raise PermissionError(f"{event} is not allowed in a query process")
+
+
+@contextlib.contextmanager
+def during_query(facts: dict[str, Any], timeout_s: float, memory: int) -> Iterator[None]:
+    """The limits of one query: `memory` bytes above the present size, and a kernel timer a second past the time-out."""
+    if facts.get("timer"):
+        signal.setitimer(signal.ITIMER_REAL, timeout_s + 1.0)
+    done = threading.Event()
+    before = (-1, -1)
+    if facts.get("memory") == "rlimit":
+        import resource
+
+        before = resource.getrlimit(resource.RLIMIT_AS)
+        resource.setrlimit(resource.RLIMIT_AS, (_address_space() + memory, before[1]))
+    elif facts.get("memory") == "watch":
+        threading.Thread(target=_watch, args=(memory, done), daemon=True).start()
+    try:
+        yield
+    finally:
+        done.set()
+        if facts.get("memory") == "rlimit":
+            resource.setrlimit(resource.RLIMIT_AS, before)
+        if facts.get("timer"):
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+_statm: Any = None
+
+
+def _address_space() -> int:
+    """Bytes of address space in use (Linux). The file stays open from the first call: later none can be opened."""
+    global _statm
+    if _statm is None:
+        _statm = os.open("/proc/self/statm", os.O_RDONLY)
+    os.lseek(_statm, 0, os.SEEK_SET)
+    return int(os.read(_statm, 100).split()[0]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _watch(memory: int, done: threading.Event) -> None:
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+
+    def peak() -> int:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+    start = peak()
+    while not done.wait(0.01):
+        if peak() - start > memory:
+            os._exit(MEMORY_EXIT)
+        time.sleep(0)

@@ -1,0 +1,99 @@
+"""Nodes, edges and parameters on their way to the engine process and back: what is allowed, and how it is packed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from mmkg.cypher.statements import PRIMARY_LABELS
+from mmkg.errors import CypherError, QueryLimitError, StoreError
+from mmkg.schema import EDGE_TYPES
+from mmkg.types import Edge, Node
+
+_PAGE = 2_000
+_PART_BYTES = 1 << 20
+_PARAMETER_BYTES = 16 * 2**20
+
+
+class Batches:
+    """Rows as JSON text, by key, handed on in parts of about a megabyte."""
+
+    def __init__(self, send: Callable[[tuple[str, ...], str], object]) -> None:
+        self._send = send
+        self._rows: dict[tuple[str, ...], list[str]] = {}
+        self._sizes: dict[tuple[str, ...], int] = {}
+
+    def add(self, key: tuple[str, ...], row: dict[str, Any]) -> None:
+        try:
+            text = json.dumps(row, allow_nan=False, separators=(",", ":"))
+        except (ValueError, TypeError) as e:
+            raise StoreError(f"a property that the graph does not take, in {key[1]} {row}: {e}") from e
+        self._rows.setdefault(key, []).append(text)
+        self._sizes[key] = self._sizes.get(key, 0) + len(text)
+        if self._sizes[key] > _PART_BYTES:
+            self._flush(key)
+
+    def flush(self) -> None:
+        for key in self._rows:
+            self._flush(key)
+
+    def _flush(self, key: tuple[str, ...]) -> None:
+        if self._rows[key]:
+            self._send(key, ",".join(self._rows[key]))
+            self._rows[key] = []
+            self._sizes[key] = 0
+
+
+def check_label(label: str) -> None:
+    if label not in PRIMARY_LABELS:
+        raise StoreError(f"unknown node label {label!r}; known: {', '.join(PRIMARY_LABELS)}")
+
+
+def check_node(node: Node) -> None:
+    check_label(node.label)
+    if reserved := node.properties.keys() & {"id", "type", "title"}:
+        raise StoreError(f"{node.label} {node.id}: the property name {min(reserved)!r} is the engine's own")
+
+
+def check_edge(edge: Edge) -> None:
+    check_label(edge.source_label)
+    check_label(edge.target_label)
+    check_types((edge.type,))
+    if reserved := edge.properties.keys() & {"type", "_s", "_t"}:
+        raise StoreError(f"{edge.type}: the property name {min(reserved)!r} is the engine's own")
+
+
+def check_types(types: Iterable[str]) -> None:
+    for type_ in types:
+        if type_ not in EDGE_TYPES:
+            raise StoreError(f"unknown edge type {type_!r}; known: {', '.join(EDGE_TYPES)}")
+
+
+def present(properties: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in properties.items() if v is not None}
+
+
+def pages(ids: Sequence[str]) -> Iterator[list[str]]:
+    for i in range(0, len(ids), _PAGE):
+        yield list(ids[i : i + _PAGE])
+
+
+def to_node(row: Sequence[Any]) -> Node:
+    return Node(label=row[0], id=row[1], properties=row[2])
+
+
+def to_edge(row: Sequence[Any]) -> Edge:
+    return Edge(type=row[0], source=row[1], target=row[2], source_label=row[3], target_label=row[4], properties=row[5])
+
+
+def checked_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters as the wire takes them. Raises CypherError for a value that Cypher and JSON do not share."""
+    try:
+        text = json.dumps(dict(parameters), allow_nan=False)
+    except (ValueError, TypeError, RecursionError) as e:
+        raise CypherError(f"a parameter that Cypher does not take: {e}") from e
+    if len(text) > _PARAMETER_BYTES:
+        raise QueryLimitError("bytes", f"the parameters have more than {_PARAMETER_BYTES} bytes")
+    values: dict[str, Any] = json.loads(text)
+    return values
