@@ -21,7 +21,7 @@ from typing import Any
 
 from mmkg.cypher.gate import prepare
 from mmkg.cypher.statements import PRIMARY_LABELS
-from mmkg.errors import QueryLimitError, StoreError, StoreUnavailableError
+from mmkg.errors import StoreError, StoreUnavailableError
 from mmkg.store.folder.engine_pool import Lineage, QueryPool, limit_error, send_open, send_step, unavailable
 from mmkg.store.folder.engine_process import EngineProcess, ProcessDied
 from mmkg.store.folder.engine_rows import (
