@@ -277,10 +277,22 @@ class Evidence:
     path: Path | None = None
     heading: str = ""
     media: str | None = None
+    spans: tuple[Span, ...] = ()
+    """The parts of the document text that `text` is made of, in order, joined by a line break."""
     sentences: tuple[Span, ...] = ()
     """Spans of the unit's sentences in the document text."""
     similar: tuple[str, ...] = ()
     """Ids of near-duplicates that were folded into this one."""
+
+
+    def words(self, span: Span) -> str:
+        """The words at a span of the document text, "" if it is not inside this unit."""
+        at = 0
+        for start, end in self.spans:
+            if start <= span[0] and span[1] <= end:
+                return self.text[at + span[0] - start : at + span[1] - start]
+            at += end - start + 1
+        return ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -148,6 +148,7 @@ class FolderReader:
             modality=_MODALITIES.get(kind, Modality.VIDEO if kind == "video" else Modality.TEXT),
             heading=headings[0] if headings else "",
             media=media,
+            spans=tuple((a, a + len(words)) for a, words in json.loads(pieces)),
             sentences=unpack_spans(sentences),
         )
 

@@ -1,0 +1,120 @@
+"""add, list, remove, show."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from mmkg.cli.main import json_option, open_kb
+from mmkg.cli.output import emit_json, note, plain, report_counts, table
+from mmkg.cli.progress import progress_bar
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True)
+@click.option("--ignore", multiple=True, metavar="PATTERN", help="Leave out names like this (*.tmp, drafts/*).")
+@click.option("--prune", is_flag=True, help="Drop sources under the given folders whose file is gone.")
+@click.option("--wait", "wait_s", type=float, default=0.5, metavar="SECONDS", help="Wait for another writer.")
+@click.option("--quiet", is_flag=True, help="No progress.")
+@json_option
+@click.pass_obj
+def add(
+    kb: Path, paths: tuple[str, ...], ignore: tuple[str, ...], prune: bool, wait_s: float, quiet: bool, as_json: bool
+) -> None:
+    """mmkg add ~/Documents "reports/*.pdf"
+
+    Bring files, folders and patterns in. A file that changed is updated; the same bytes again change nothing.
+    """
+    from mmkg.adding import report_json
+
+    with open_kb(kb, create=True) as base, progress_bar(quiet) as progress:
+        report = base.add(*paths, ignore=ignore, prune=prune, wait_s=wait_s, progress=progress)
+    if as_json:
+        emit_json(report_json(report))
+        return
+    for d in report.documents:
+        if d.status not in ("added", "unchanged") or d.reason:
+            click.echo(
+                f"{d.status:<9} {plain(d.uri.removeprefix('file://'))}{'  ' + plain(d.reason) if d.reason else ''}"
+            )
+    click.echo(f"committed: {report_counts(report.counts)} ({report.seconds:.1f} s)")
+
+
+@click.command("list")
+@click.option("--status", help="Only sources of this status.")
+@json_option
+@click.pass_obj
+def list_(kb: Path, status: str | None, as_json: bool) -> None:
+    """mmkg list --status rejected
+
+    Every file that `add` has seen: its document, status and reason.
+    """
+    with open_kb(kb) as base:
+        documents = base.documents()
+        sources = [s for s in base.sources() if status in (None, s["status"])]
+    if as_json:
+        emit_json({"documents": documents, "sources": sources})
+        return
+    by_id = {d["id"]: d for d in documents}
+    table(
+        ["file", "title", "type", "units", "status", "reason"],
+        [
+            (
+                s["uri"].rsplit("/", 1)[-1],
+                by_id.get(s["id"], {}).get("name", ""),
+                by_id.get(s["id"], {}).get("media_type", ""),
+                by_id.get(s["id"], {}).get("n_units", ""),
+                s["status"],
+                s["reason"],
+            )
+            for s in sources
+        ],
+    )
+    note(f"{len(documents)} documents, {len(sources)} sources")
+
+
+@click.command()
+@click.argument("names", nargs=-1, required=True)
+@json_option
+@click.pass_obj
+def remove(kb: Path, names: tuple[str, ...], as_json: bool) -> None:
+    """mmkg remove old/report.pdf
+
+    Take documents out by path, folder, URI or id. Afterwards the base is as if it had never seen them.
+    """
+    with open_kb(kb) as base:
+        reports = base.remove(*names)
+    if as_json:
+        emit_json({"removed": [{"uri": r.uri, "id": r.id} for r in reports]})
+        return
+    for r in reports:
+        click.echo(f"removed   {plain(r.uri.removeprefix('file://'))}")
+
+
+@click.command()
+@click.argument("name")
+@click.option("--original", type=click.Path(path_type=Path, dir_okay=False), help="Write the original file here.")
+@json_option
+@click.pass_obj
+def show(kb: Path, name: str, original: Path | None, as_json: bool) -> None:
+    """mmkg show "Ada Lovelace"
+
+    A document, a unit or an entity: by id or its beginning, file name, title, or name.
+    """
+    with open_kb(kb) as base:
+        found = base.show(name)
+        if original is not None:
+            document = found["id"] if found["kind"] == "document" else found["id"].split("/")[0]
+            original.write_bytes(base.original(document))
+            note(f"wrote {original}")
+    if as_json:
+        emit_json(found)
+        return
+    for key, value in found.items():
+        if isinstance(value, list):
+            click.echo(f"{key}:")
+            for item in value:
+                click.echo("  " + plain("  ".join(f"{k}={v}" for k, v in item.items() if v not in ("", None))))
+        else:
+            click.echo(f"{key}: {plain(value)}")

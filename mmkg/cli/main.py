@@ -1,0 +1,99 @@
+"""mmkg: the command line. One file a command group; errors become one line with the fix in it."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mmkg import __version__
+from mmkg.errors import MMKGError
+
+if TYPE_CHECKING:
+    from mmkg.kb import KnowledgeBase
+
+# name -> module; loaded when it is called, so that `mmkg --help` and completion stay quick.
+_COMMANDS = {
+    "add": "documents",
+    "list": "documents",
+    "remove": "documents",
+    "show": "documents",
+    "search": "searching",
+    "ask": "searching",
+    "cypher": "graph",
+    "path": "graph",
+    "export": "graph",
+    "stats": "upkeep",
+    "digest": "upkeep",
+    "rebuild": "upkeep",
+    "doctor": "upkeep",
+    "demo": "demo",
+    "completion": "completion",
+}
+
+
+class _Commands(click.Group):
+    """Commands loaded on use; our errors as one line on stderr with exit code 1."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f"mmkg.cli.{_COMMANDS[name]}")
+        command: click.Command = getattr(module, name.replace("list", "list_"))
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except MMKGError as e:
+            if ctx.params.get("debug"):
+                raise
+            click.echo(f"mmkg: {e}", err=True)
+            ctx.exit(1)
+        except KeyboardInterrupt:
+            click.echo("mmkg: stopped; what was committed stays, and the next run goes on from there", err=True)
+            ctx.exit(130)
+        except BrokenPipeError:
+            # The reader (`head`) has enough; nothing more can be written, not even at exit.
+            sys.stdout = None
+            ctx.exit(0)
+
+
+@click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--kb",
+    "path",
+    type=click.Path(path_type=Path),
+    envvar="MMKG_KB",
+    default=Path("kb"),
+    show_default="MMKG_KB, or ./kb",
+    help="Folder of the base.",
+)
+@click.option("--debug", is_flag=True, help="Show the trace of an error, and what happens on the way.")
+@click.version_option(__version__, prog_name="mmkg")
+@click.pass_context
+def main(ctx: click.Context, path: Path, debug: bool) -> None:
+    """mmkg --kb ./kb add ~/Documents && mmkg --kb ./kb ask "who signed the treaty?"
+
+    A knowledge base of files: text, tables and pictures in one graph, searched, walked with Cypher, and asked
+    questions whose answers cite the page and the box.
+    """
+    logging.basicConfig(level=logging.DEBUG if debug else logging.ERROR, format="%(name)s: %(message)s")
+    ctx.obj = path
+
+
+def open_kb(path: Path, *, create: bool = False) -> KnowledgeBase:
+    """The base that --kb names. Raises NotFoundError if there is none and create is False."""
+    from mmkg.kb import KnowledgeBase
+
+    return KnowledgeBase.open(path, create=create)
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON (docs/json.md).")

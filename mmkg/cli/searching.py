@@ -1,0 +1,68 @@
+"""search, ask."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from mmkg.cli.main import json_option, open_kb
+from mmkg.cli.output import answer_json, emit_json, evidence_json, place, plain, print_answer, shorten
+
+
+@click.command()
+@click.argument("query", required=False)
+@click.option("--image", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Search by a picture.")
+@click.option("-k", type=click.IntRange(min=1), default=10, show_default=True, help="How many units.")
+@click.option(
+    "--modality", type=click.Choice(["text", "image", "audio", "video"]), multiple=True, help="Only units of this kind."
+)
+@json_option
+@click.pass_obj
+def search(kb: Path, query: str | None, image: Path | None, k: int, modality: tuple[str, ...], as_json: bool) -> None:
+    """mmkg search "bridge over the river" --modality image
+
+    The best units for a text or a picture, each with why it was found and where it lies.
+    """
+    if not query and image is None:
+        raise click.UsageError("give a text, or a picture with --image")
+    with open_kb(kb) as base:
+        hits = base.search(query, image=image, k=k, modality=modality or None)
+    if as_json:
+        emit_json({"hits": [evidence_json(h) for h in hits]})
+        return
+    for n, hit in enumerate(hits, 1):
+        where = ", ".join(p for p in (plain(hit.document.name), plain(hit.heading), place(hit.locator)) if p)
+        click.echo(f"{n:>2}. {where}  ({hit.kind}, {hit.score:.3f})")
+        if hit.text.strip():
+            click.echo(f"    {shorten(hit.text, 200)}")
+        why = ", ".join(f"{c.name} #{c.rank}" for c in hit.channels)
+        click.echo(f"    {why}{'; ' + shorten(str(hit.path), 140) if hit.path else ''}")
+    if not hits:
+        click.echo("nothing found")
+
+
+@click.command()
+@click.argument("question")
+@click.option("-k", type=click.IntRange(min=1), default=8, show_default=True, help="Units of evidence to look at.")
+@click.option("--model", "url", metavar="URL", help="An OpenAI-compatible endpoint (key from MMKG_API_KEY).")
+@click.option("--model-name", default="default", show_default=True, help="Name of the model at that endpoint.")
+@json_option
+@click.pass_obj
+def ask(kb: Path, question: str, k: int, url: str | None, model_name: str, as_json: bool) -> None:
+    """mmkg ask "who designed the ship that found the wreck?"
+
+    A short answer with its sources, or "not found in the base". Without --model no model writes it.
+    """
+    generator = None
+    if url:
+        from mmkg.generate.chat import ChatGenerator
+
+        generator = ChatGenerator(url, model=model_name, api_key=os.environ.get("MMKG_API_KEY"))
+    with open_kb(kb) as base:
+        answer = base.ask(question, k=k, generator=generator)
+    if as_json:
+        emit_json(answer_json(answer))
+    else:
+        print_answer(answer)
