@@ -62,13 +62,13 @@ def clean_property(value: object, limit: int = 500) -> str:
     return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
 
 
-def sensible_title(title: str, path: Path) -> str:
+def sensible_title(title: str, path: Path | None = None) -> str:
     """The title, or "" if a program made it up: a file name, "untitled", "Microsoft Word - x", a number, a camera's mark."""
     title = clean_property(title, 300)
     words = re.findall(r"[^\W\d_]{2,}", title)
     if not words or _AUTOMATIC_TITLE.search(title) or _CAMERA_TITLE.match(title):
         return ""
-    if title.casefold() == path.stem.casefold() and " " not in title:
+    if path is not None and title.casefold() == path.stem.casefold() and " " not in title:
         return ""
     # "annual_report_2020_final" is a file name without its extension; so is a single short capital run such as "UG".
     if " " not in title and (len(title) < 4 or re.search(r"[_\d]|\w-\w+-\w", title)):
