@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import networkx as nx
 
     from mmkg.adding import AddReport
-    from mmkg.protocols import Encoder, Extractor, Generator, ProgressCallback, Reranker
+    from mmkg.protocols import Encoder, Extractor, Generator, IndexView, ProgressCallback, Reranker
     from mmkg.retrieve.retriever import HybridRetriever
     from mmkg.store.folder.manifest import Manifest
     from mmkg.store.folder.reader import FolderReader
@@ -295,6 +295,10 @@ class KnowledgeBase:
                 )
                 self._retriever = (reader.generation.no, retriever)
             return self._retriever[1]
+
+    def index(self) -> IndexView:
+        """The arrays of the newest generation."""
+        return self._read().index
 
     def search(
         self,

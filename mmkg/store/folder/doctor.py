@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -255,8 +256,8 @@ def _compare_text(have: TextSegment | None, want: TextSegment | None) -> Iterato
         ]
         for space in sorted(set(have.spaces) & set(want.spaces)):
             a, b = have.spaces[space], want.spaces[space]
-            pairs.append((f"unit vectors of {space}", a.unit_vectors.exact, b.unit_vectors.exact))
-            pairs.append((f"sentence vectors of {space}", a.sentence_vectors.exact, b.sentence_vectors.exact))
+            pairs.append((f"unit vectors of {space}", a.unit_vectors.vectors, b.unit_vectors.vectors))
+            pairs.append((f"sentence vectors of {space}", a.sentence_vectors.vectors, b.sentence_vectors.vectors))
         yield from _differing(pairs)
 
 
@@ -279,7 +280,7 @@ def _check_graph(writer: FolderWriter) -> Iterator[Problem]:
     generation = writer.ledger.current()
     snapshot = writer.root / generation.graph_snapshot.name if generation.graph_snapshot else None
     try:
-        with KGLiteStore(snapshot, [writer.root / r.name for r in generation.graph_deltas]) as graph:
+        with closing(KGLiteStore(snapshot, [writer.root / r.name for r in generation.graph_deltas])) as graph:
             have_nodes = {n.id: n for n in graph.nodes()}
             have_edges = {(e.type, e.source, e.target): e for e in graph.edges()}
     except StoreError as e:

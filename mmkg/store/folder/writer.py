@@ -11,6 +11,7 @@ import logging
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -368,9 +369,11 @@ class FolderWriter:
     def snapshot(self) -> None:
         """Write the graph of the current generation as one file and commit it in the deltas' place."""
         old = self.ledger.current()
-        with KGLiteStore(
-            self.root / old.graph_snapshot.name if old.graph_snapshot else None,
-            [self.root / r.name for r in old.graph_deltas],
+        with closing(
+            KGLiteStore(
+                self.root / old.graph_snapshot.name if old.graph_snapshot else None,
+                [self.root / r.name for r in old.graph_deltas],
+            )
         ) as graph:
             self._commit_snapshot(graph, old)
 
@@ -402,7 +405,7 @@ class FolderWriter:
                 segments.add_incidence(u for (u,) in ledger.rows_in("SELECT no FROM unit WHERE document IN {in}", part))
                 if progress:
                     progress(min(i + 1000, len(documents)), len(documents))
-            with KGLiteStore(None) as graph:
+            with closing(KGLiteStore(None)) as graph:
                 graph.load(graphrows.all_nodes(ledger), graphrows.all_edges(ledger))
                 name = f"graph/gen-{no}.kgl"
                 graph.save(self.root / name)
