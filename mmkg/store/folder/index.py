@@ -16,7 +16,7 @@ from mmkg.protocols import FloatArray, IntArray
 from mmkg.store.folder.assemble import Int32, assemble_incidence, assemble_units
 from mmkg.store.folder.merge import SegmentInfo
 from mmkg.store.folder.segment import INCIDENCE, TEXT, IncidenceSegment, TextSegment, indptr_of
-from mmkg.store.folder.vectors import Part, search
+from mmkg.store.folder.vectors import Part, search, warm
 
 SegmentName = tuple[str, str]
 """File name of a segment, and its sha256."""
@@ -162,7 +162,7 @@ class FolderIndex:
             units.append(mapped[live])
             counts.append(tf[live])
         joined = np.concatenate(units)
-        order = np.argsort(joined)
+        order = np.argsort(joined, kind="stable")  # ascending runs, one a segment: only merged
         return joined[order], np.concatenate(counts)[order]
 
     def search_units(self, space: str, query: FloatArray, k: int) -> tuple[IntArray, FloatArray]:
@@ -243,9 +243,7 @@ class FolderIndex:
         """Build what the first search of each space would build."""
         for space in self.spaces():
             for sentences in (False, True):
-                parts = self._parts_of(space, sentences=sentences)
-                if parts:
-                    search(parts, np.zeros(parts[0].rows.dim, dtype=np.float32), 1)
+                warm(self._parts_of(space, sentences=sentences))
 
     def _parts_of(self, space: str, *, sentences: bool) -> list[Part]:
         with self._lock:

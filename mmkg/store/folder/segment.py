@@ -165,7 +165,7 @@ class TextSegment:
             self.spaces = {
                 space: SpaceRows(a, f"space{i}") for i, space in enumerate(json.loads(file.metadata["spaces"]))
             }
-        except (KeyError, ValueError, IndexError) as e:
+        except (KeyError, ValueError, IndexError, TypeError, RecursionError) as e:
             raise damaged(path, f"is not a text segment: {e}") from e
 
     def __len__(self) -> int:
@@ -280,7 +280,8 @@ def _vector_tensors(prefix: str, space: str, rows: Sequence[UnitRow]) -> dict[st
     for i, row in enumerate(rows):
         if space not in row.vectors:
             continue
-        vectors = np.asarray(row.vectors[space]).astype(np.float16)
+        with np.errstate(over="ignore"):  # an overflow is reported below, as not finite
+            vectors = np.asarray(row.vectors[space]).astype(np.float16)
         n_sentences = len(vectors) - 1 if vectors.ndim == 2 else -1
         if n_sentences not in (0, row.n_sentences) or not np.isfinite(vectors).all():
             raise ValueError(

@@ -119,7 +119,7 @@ class TensorFile:
         self.arrays: dict[str, npt.NDArray[Any]] = {}
         try:
             self._parse()
-        except (ValueError, KeyError, TypeError, AttributeError) as e:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as e:
             raise damaged(path, f"is not a segment: {e}") from e
 
     def _parse(self) -> None:

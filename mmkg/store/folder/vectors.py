@@ -86,6 +86,11 @@ class _Shard:
 
     def scan(self, query: FloatArray, k: int) -> tuple[IntArray, FloatArray]:
         """The k best rows (of the block) by the score of their codes, best first."""
+        scores, rows = self.index().search(query[None, :], min(k, self.end - self.start))
+        return rows[0] + self.start, scores[0]
+
+    def index(self) -> Any:
+        """The scan structure, built at first use."""
         import faiss
 
         with self._lock:
@@ -94,8 +99,7 @@ class _Shard:
                 index = faiss.IndexScalarQuantizer(self.block.dim, kind, faiss.METRIC_INNER_PRODUCT)
                 index.add_sa_codes(self.block.codes[self.start : self.end])
                 self._index = index
-        scores, rows = self._index.search(query[None, :], min(k, self.end - self.start))
-        return rows[0] + self.start, scores[0]
+            return self._index
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +123,7 @@ def search(parts: Sequence[Part], query: FloatArray, k: int) -> tuple[IntArray, 
     if k < 1:
         raise ValueError(f"k must be at least 1, got {k}")
     scans = [_Scan(part, shard, query) for part in parts for shard in part.rows.shards()]
+    numbers, scores = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
     pending, fetch = scans, 4 * k + 64
     while pending:
         # FAISS starts a team of threads for one query; in the pool's threads it is told not to.
@@ -130,6 +135,11 @@ def search(parts: Sequence[Part], query: FloatArray, k: int) -> tuple[IntArray, 
             pending = [scan for scan in scans if not scan.exhausted]
         fetch *= 8
     return numbers, scores
+
+
+def warm(parts: Sequence[Part]) -> None:
+    """Build what the first search would build."""
+    list(_pool().map(_Shard.index, [shard for part in parts for shard in part.rows.shards()]))
 
 
 class _Scan:
@@ -161,7 +171,7 @@ class _Scan:
 
 def _best(scans: Sequence[_Scan], query: FloatArray, k: int) -> tuple[IntArray, FloatArray]:
     """The exact best k of the candidates."""
-    lowest = np.concatenate([scan.approximate - scan.slack for scan in scans]) if scans else np.empty(0)
+    lowest = np.concatenate([scan.approximate - scan.slack for scan in scans])
     bar = float(np.partition(lowest, -k)[-k]) if len(lowest) >= k else -np.inf
     numbers, scores = [], []
     wide = query.astype(np.float64)
@@ -171,8 +181,6 @@ def _best(scans: Sequence[_Scan], query: FloatArray, k: int) -> tuple[IntArray, 
         products = scan.part.rows.vectors[rows].astype(np.float64) * wide
         scores.append(products.sum(axis=1).astype(np.float32))
         numbers.append(scan.part.numbers[rows].astype(np.int64))
-    if not scans:
-        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
     joined, values = np.concatenate(numbers), np.concatenate(scores)
     order = np.lexsort((joined, -values))[:k]
     return joined[order], values[order]
