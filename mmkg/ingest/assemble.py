@@ -141,9 +141,7 @@ def _by_page(block: Block, pages: Sequence[Page]) -> Iterator[Block]:
 def _sections(text: str, blocks: Sequence[Block]) -> tuple[list[Section], list[Block]]:
     """Sections from heading blocks, and the blocks; a heading without a letter or digit is plain text."""
     blocks = [
-        replace(b, kind="text")
-        if b.kind == "heading" and not any(c.isalnum() for c in text[b.start : b.end])
-        else b
+        replace(b, kind="text") if b.kind == "heading" and not any(c.isalnum() for c in text[b.start : b.end]) else b
         for b in blocks
     ]
     heads = [b for b in blocks if b.kind == "heading"]

@@ -28,7 +28,9 @@ _NAME = r"(?P<kind>Figures?|Figs?|Tables?|Tab|Plates?|Scheme|Chart|Diagram|Map|E
 _MENTION = re.compile(
     rf"\b{_NAME}(?:\.\s*|\s+)(?P<list>(?:{_NUMBER})(?:\s*(?:,|–|-|to|and|&|, and)\s*(?:{_NUMBER}))*)", re.IGNORECASE
 )
-_ONE = re.compile(_NUMBER)
+_ONE = re.compile(_NUMBER, re.IGNORECASE)
+# "Figure 2-4" is the fourth figure of chapter 2; "Figures 2-4" are three figures.
+_ONE_OF_MANY = re.compile(_NUMBER.replace("[.-]\\d", "[.]\\d"), re.IGNORECASE)
 _RANGE_MARK = re.compile(r"\s*(?:–|-|to)\s*")
 _MAX_RANGE = 30
 
@@ -57,7 +59,8 @@ def labels_in(text: str) -> frozenset[str]:
 def _labels(match: re.Match[str]) -> Iterator[str]:
     kind = _KINDS[match["kind"].casefold()]
     previous: re.Match[str] | None = None
-    for number in _ONE.finditer(match["list"]):
+    one = _ONE_OF_MANY if match["kind"][-1] in "sS" else _ONE
+    for number in one.finditer(match["list"]):
         word = re.sub(r"[\s()]", "", number.group()).casefold()
         if previous is not None and _RANGE_MARK.fullmatch(match["list"][previous.end() : number.start()]):
             first, last = previous.group(), number.group()

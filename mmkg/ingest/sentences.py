@@ -34,9 +34,7 @@ _STARTERS = frozenset(
     some many most one two no not what who why how where which during under until once only even despite unlike like
     another other such instead meanwhile later today now according several""".split()
 )
-_TERMINATOR = re.compile(
-    r"(?:[.!?…‽؟।॥]+|\.(?:\s\.){2,})[\"'”’»)\]}*_]*(?=\s|$)|[。！？｡]+[」』”’）】]*", re.UNICODE
-)
+_TERMINATOR = re.compile(r"(?:[.!?…‽؟।॥]+|\.(?:\s\.){2,})[\"'”’»)\]}*_]*(?=\s|$)|[。！？｡]+[」』”’）】]*", re.UNICODE)
 _OPENERS = "\"'“‘«„([{*_¿¡—–-"
 _WORD_BEFORE = re.compile(r"[^\W_]+(?:[.'’&-][^\W_]+)*$")
 _ENUMERATOR = re.compile(r"\s*[(\[]?(?:\d{1,3}(?:\.\d{1,3})*|[A-Za-z]|[ivxIVX]{1,5})[.)]$")
@@ -93,7 +91,9 @@ def trim(text: str, start: int, end: int) -> Span:
 def _cut_point(text: str, start: int, limit: int) -> int:
     window = text[start : start + limit + 1]
     for marks in (("; ", ": ", " — ", " – ", ";\n", ":\n"), (", ", ",\n", "，", "、")):
-        found = max((window.rfind(m, limit // 2) + len(m) for m in marks if window.rfind(m, limit // 2) >= 0), default=0)
+        found = max(
+            (window.rfind(m, limit // 2) + len(m) for m in marks if window.rfind(m, limit // 2) >= 0), default=0
+        )
         if 0 < found <= limit:
             return start + found
     for at in range(limit, limit // 4, -1):

@@ -1,0 +1,116 @@
+"""What a parser process may not do: pass its memory, open a socket, start a program, write a file.
+
+Two fences. The operating system's limits (memory, file size, core dumps) hold for native code too. The audit hook holds
+for everything that goes through Python, which is how all loaders open files and could open sockets; it is no sandbox
+against machine code that an exploited native parser runs. It cannot be removed once it is in.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+_REFUSED = (
+    "socket.",
+    "subprocess.",
+    "os.exec",
+    "os.fork",
+    "os.posix_spawn",
+    "os.spawn",
+    "os.startfile",
+    "os.system",
+    "os.kill",
+    "os.remove",
+    "os.rename",
+    "os.rmdir",
+    "os.mkdir",
+    "os.link",
+    "os.symlink",
+    "os.truncate",
+    "os.chmod",
+    "os.chown",
+    "os.utime",
+    "os.setxattr",
+    "pty.",
+    "shutil.",
+    "ftplib.",
+    "smtplib.",
+    "urllib.Request",
+    "http.client",
+    "webbrowser.",
+    "pickle.find_class",
+    "tempfile.",
+)
+# Making or naming these is harmless; a socket cannot be made without "socket.__new__".
+_ALLOWED = frozenset({"socket.gethostname", "socket.__init__"})
+_WRITE = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+
+
+def limit_resources(memory_bytes: int, file_bytes: int) -> None:
+    """Cap the address space at what the process has now plus memory_bytes, and what it may write to one file.
+
+    Where the system has no such limits (Windows), only the pool's time limit holds.
+    """
+    try:
+        import resource
+    except ImportError:
+        return
+    in_use = _address_space()
+    if in_use:
+        _lower(resource.RLIMIT_AS, in_use + memory_bytes)
+    _lower(resource.RLIMIT_FSIZE, file_bytes)
+    _lower(resource.RLIMIT_CORE, 0)
+    _lower(resource.RLIMIT_NOFILE, 256)
+
+
+def _lower(kind: int, value: int) -> None:
+    import resource
+
+    _, hard = resource.getrlimit(kind)
+    if hard != resource.RLIM_INFINITY:
+        value = min(value, hard)
+    try:
+        resource.setrlimit(kind, (value, value))
+    except (ValueError, OSError):  # a system that knows the limit but does not let it be set (macOS and RLIMIT_AS)
+        return
+
+
+def _address_space() -> int:
+    """Bytes of address space in use, 0 where the system does not say."""
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            return int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def resident_bytes() -> int:
+    """Bytes of memory in use, 0 where the system does not say."""
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def forbid_effects() -> None:
+    """Install the audit hook: sockets, programs and writes raise PermissionError from now on."""
+    sys.addaudithook(_hook)
+
+
+def _hook(event: str, arguments: tuple[Any, ...]) -> None:
+    if event == "open":
+        path, _, flags = arguments
+        if (
+            isinstance(flags, int)
+            and flags & _WRITE
+            and isinstance(path, str | bytes)
+            and os.fspath(path) not in _SINKS
+        ):
+            raise PermissionError("a parser may not write files")
+    elif event.startswith(_REFUSED) and event not in _ALLOWED:
+        raise PermissionError(f"a parser may not do this: {event}")
+
+
+_SINKS = ("/dev/null", b"/dev/null", "nul", "NUL")

@@ -1,0 +1,349 @@
+"""Parses files in child processes with limits: what a file does to its parser costs neither us nor its neighbours."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import os
+import queue
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+from mmkg.config import Settings
+from mmkg.errors import MMKGError
+from mmkg.factsio import from_json
+from mmkg.ingest import wire
+from mmkg.types import DocumentFacts, Parsed
+
+_log = logging.getLogger(__name__)
+
+_START_SECONDS = 60.0
+_RECYCLE_BYTES = 512 * 2**20
+_STATUSES = frozenset({"ok", "empty", "skipped", "rejected", "failed"})
+# What the child sees of our environment: nothing that could be a secret.
+_ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "TEMP", "TMP")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What parsing one file gave.
+
+    status: ok, empty, skipped (no loader for it), rejected (its content, or a limit), or failed (the file could not be
+    read now, or the parser failed). reason: "" if ok, else what a user should know; it begins with the limit's name
+    where one was passed. sha256: of the bytes that were parsed, "" where they could not be read. parsed: only if ok.
+    """
+
+    path: Path
+    status: str
+    reason: str = ""
+    parsed: Parsed | None = None
+    sha256: str = ""
+    media_type: str = ""
+
+
+class ParserPool:
+    """Warm parser processes behind `parse`, `submit` and `map`. A context manager; usable from several threads.
+
+    Children are started fresh when first needed, never forked, with a bare environment. At most settings.workers files
+    are parsed at once. A child that dies, or is ended for a limit, is replaced.
+    """
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self.settings = settings or Settings()
+        self._threads = ThreadPoolExecutor(self.settings.workers, thread_name_prefix="mmkg-parser")
+        self._idle: queue.SimpleQueue[_Child] = queue.SimpleQueue()
+        self._live: set[_Child] = set()
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def __enter__(self) -> ParserPool:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # After an error nobody waits for what still runs.
+        self.close(wait=kind is None)
+
+    def close(self, *, wait: bool = True) -> None:
+        """End the children. wait: let files that are being parsed finish; files not yet begun are cancelled."""
+        with self._lock:
+            self._closed = True
+            if not wait:
+                for child in self._live:
+                    child.kill()
+        self._threads.shutdown(wait=True, cancel_futures=True)
+        for child in list(self._live):
+            self._discard(child)
+
+    def parse(self, path: Path | str) -> Outcome:
+        """Parse one file and wait for it."""
+        return self.submit(path).result()
+
+    def submit(self, path: Path | str) -> Future[Outcome]:
+        """Parse one file in the background. The future's result is always an Outcome, whatever the file contains."""
+        return self._threads.submit(self._parse, Path(path))
+
+    def map(self, paths: Iterable[Path | str]) -> Iterator[Outcome]:
+        """Outcomes in the order of paths. At most 2 x workers files are begun ahead of the one that you look at."""
+        waiting: deque[Future[Outcome]] = deque()
+        try:
+            for path in paths:
+                waiting.append(self.submit(path))
+                if len(waiting) >= 2 * self.settings.workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+    # ---- One file, in one of our threads ----
+
+    def _parse(self, path: Path) -> Outcome:
+        try:
+            child = self._take()
+        except (OSError, wire.WireError, MMKGError) as e:
+            return Outcome(path=path, status="failed", reason=f"no parser process: {e}")
+        header: dict[str, Any] | None = None
+        blobs: list[bytes] = []
+        trouble = ""
+        with child.deadline(self.settings.limits.seconds):
+            try:
+                child.request({"path": os.fsencode(os.path.abspath(path)).hex()})
+                if (received := child.answer()) is not None:
+                    header, blobs = received
+            except (OSError, ValueError, wire.WireError) as e:
+                trouble = str(e)
+        if header is None:
+            return self._after_death(path, child, trouble)
+        if header.get("resident", 0) > child.resident + _RECYCLE_BYTES:
+            self._discard(child)  # what one file left behind must not count against the next
+        else:
+            self._give_back(child)
+        try:
+            return _outcome(path, header, blobs)
+        except (KeyError, ValueError, TypeError) as e:
+            return Outcome(path=path, status="failed", reason=f"the parser sent a broken answer: {e}")
+
+    def _after_death(self, path: Path, child: _Child, trouble: str) -> Outcome:
+        expired = child.expired
+        peak = self._discard(child)
+        code = child.process.returncode
+        limits = self.settings.limits
+        if expired:
+            return Outcome(
+                path=path, status="rejected", reason=f"seconds: parsing took longer than {limits.seconds:g} s"
+            )
+        if self._closed:
+            return Outcome(path=path, status="failed", reason="stopped before it was parsed")
+        if code is not None and code < 0:
+            number = -code
+            name = signal.Signals(number).name if number in set(signal.Signals) else str(number)
+            most = limits.memory_bytes // 2**20
+            if number == 9:
+                reason = "memory: the system ended the parser"
+            elif number == 25:
+                reason = "bytes: the parser wrote more than it may"
+            elif peak > limits.memory_bytes // 2:
+                reason = f"memory: parsing needs more than {most} MiB ({name})"
+            else:
+                reason = f"crash: signal {number} ({name})"
+            return Outcome(path=path, status="rejected", reason=reason)
+        if trouble and code in (None, 0):
+            return Outcome(path=path, status="rejected", reason=f"crash: {trouble}")
+        return Outcome(path=path, status="rejected", reason=f"crash: the parser ended with code {code}")
+
+    def _take(self) -> _Child:
+        while True:
+            try:
+                child = self._idle.get_nowait()
+            except queue.Empty:
+                break
+            if child.process.poll() is None:
+                return child
+            self._discard(child)
+        child = _Child(self.settings)
+        with self._lock:
+            self._live.add(child)
+            closed = self._closed
+        if closed:
+            self._discard(child)
+            raise MMKGError("the pool is closed")
+        try:
+            child.start()
+        except BaseException:
+            self._discard(child)
+            raise
+        return child
+
+    def _give_back(self, child: _Child) -> None:
+        self._idle.put(child)
+
+    def _discard(self, child: _Child) -> int:
+        """End a child for good; returns the most memory it had, in bytes, 0 if unknown."""
+        with self._lock:
+            self._live.discard(child)
+        return child.end()
+
+
+class _Child:
+    """One parser process and its pipes."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.expired = False
+        self.resident = 0
+        self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the child)
+        self.process = subprocess.Popen(
+            # -P: the working folder is no place to import from; -B: no byte code written.
+            [sys.executable, "-P", "-s", "-B", "-m", "mmkg.ingest.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            env=_child_environment(),
+            cwd=os.path.abspath(os.sep),
+            close_fds=True,
+            start_new_session=True,  # Ctrl-C is for us: we end the batch in order
+        )
+
+    def start(self) -> None:
+        """Send the settings and wait until the child is ready."""
+        from mmkg.ingest.worker import settings_message
+
+        with self.deadline(_START_SECONDS):
+            s = self.settings
+            try:
+                self.request(settings_message(asdict(s.limits), s.chunk_characters, s.ocr))
+                ready = self.answer()
+            except (OSError, wire.WireError) as e:
+                raise MMKGError(f"a parser process did not start: {self._last_words() or e}") from e
+        if ready is None:
+            raise MMKGError(f"a parser process did not start: {self._last_words() or 'it ended at once'}")
+
+    def request(self, message: dict[str, Any]) -> None:
+        assert self.process.stdin is not None
+        wire.send(self.process.stdin, message)  # type: ignore[arg-type]
+
+    def answer(self) -> tuple[dict[str, Any], list[bytes]] | None:
+        assert self.process.stdout is not None
+        limits = self.settings.limits
+        # Text as UTF-8 in JSON, lines and sentences beside it, and the pictures inside a container.
+        most = 16 * limits.characters + limits.expanded_bytes + limits.bytes + (1 << 20)
+        return wire.receive(self.process.stdout, most=min(most, limits.memory_bytes + (1 << 20)))  # type: ignore[arg-type]
+
+    @contextlib.contextmanager
+    def deadline(self, seconds: float) -> Iterator[None]:
+        """Kill the child if the block takes longer; `expired` says that this happened."""
+
+        def expire() -> None:
+            self.expired = True
+            self.kill()
+
+        timer = threading.Timer(seconds, expire)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def kill(self) -> None:
+        with contextlib.suppress(OSError):
+            self.process.kill()
+
+    def end(self) -> int:
+        """Close the pipes, end the process, collect it. Returns its peak memory in bytes, 0 if unknown."""
+        for stream in (self.process.stdin, self.process.stdout):
+            if stream is not None:
+                with contextlib.suppress(OSError):
+                    stream.close()
+        peak = 0
+        if self.process.returncode is None:
+            # It may have died by itself a moment ago: its own exit status says why, so look before killing.
+            peak = _collect(self.process, 0.5)
+            if self.process.returncode is None:
+                self.kill()
+                peak = _collect(self.process, 30.0)
+        self._errors.close()
+        return peak
+
+    def _last_words(self) -> str:
+        self._errors.seek(0)
+        lines = self._errors.read()[-2000:].decode("utf-8", errors="replace").strip().split("\n")
+        return lines[-1] if lines else ""
+
+
+def _collect(process: subprocess.Popen[bytes], seconds: float) -> int:
+    """Wait for a process, at most `seconds`; sets returncode and returns its peak memory in bytes where known."""
+    if not hasattr(os, "wait4"):
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(seconds)
+        return 0
+    import time
+
+    end = time.monotonic() + seconds
+    pause = 0.0005
+    while True:
+        try:
+            pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+        except ChildProcessError:
+            process.poll()
+            return 0
+        if pid:
+            process.returncode = os.waitstatus_to_exitcode(status)
+            return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        if time.monotonic() > end:
+            return 0
+        time.sleep(pause)
+        pause = min(2 * pause, 0.02)
+
+
+def _child_environment() -> dict[str, str]:
+    environment = {key: os.environ[key] for key in _ENVIRONMENT if key in os.environ}
+    # The child imports from where we do, wherever we were found; not from the working folder.
+    environment["PYTHONPATH"] = os.pathsep.join(p for p in sys.path if p and os.path.isabs(p))
+    # One thread each: the pool is the parallelism, and results must not hang on the number of threads.
+    environment |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    environment |= {"PYTHONHASHSEED": "0", "PYTHONUTF8": "1"}
+    return environment
+
+
+def _outcome(path: Path, header: dict[str, Any], blobs: list[bytes]) -> Outcome:
+    """Check what a child sent: it has read a stranger's file, so it is not trusted."""
+    status, reason, sha256, media_type = (header[k] for k in ("status", "reason", "sha256", "media_type"))
+    if status not in _STATUSES or not all(isinstance(v, str) for v in (reason, sha256, media_type)):
+        raise ValueError("status, reason, hash or media type is not as agreed")
+    if status != "ok":
+        return Outcome(path=path, status=status, reason=reason, sha256=sha256, media_type=media_type)
+    facts = from_json(header["facts"])
+    _check_spans(facts)
+    names = header["media"]
+    if len(names) != len(blobs) or any(hashlib.sha256(b).hexdigest() != n for n, b in zip(names, blobs, strict=True)):
+        raise ValueError("media do not match their hashes")
+    notes = tuple(str(note) for note in header["notes"])
+    parsed = Parsed(facts=facts, media=dict(zip(names, blobs, strict=True)), notes=notes)
+    return Outcome(path=path, status="ok", parsed=parsed, sha256=sha256, media_type=media_type)
+
+
+def _check_spans(facts: DocumentFacts) -> None:
+    length = len(facts.text)
+    for number, unit in enumerate(facts.units):
+        spans = [(unit.start, unit.end), *unit.sentences, *((unit.caption,) if unit.caption else ())]
+        if unit.ordinal != number or any(not 0 <= a <= b <= length for a, b in spans):
+            raise ValueError(f"unit {number} lies outside the text")
+        if unit.label not in ("Chunk", "Image", "Clip") or not all(0 <= r < len(facts.units) for r in unit.refers_to):
+            raise ValueError(f"unit {number} is malformed")
+        if unit.section is not None and not 0 <= unit.section < len(facts.sections):
+            raise ValueError(f"unit {number} names a section that is not there")

@@ -1,0 +1,207 @@
+"""What a file is, from its bytes alone: the same bytes under two names must give the same facts."""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+from pathlib import Path
+from typing import BinaryIO
+
+from mmkg.errors import LoadError
+from mmkg.ingest.decode import decode, is_text
+from mmkg.ingest.textkind import classify
+
+HEAD_BYTES = 64 * 1024
+BINARY = "application/octet-stream"
+DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
+_OOXML = "application/vnd.openxmlformats-officedocument."
+
+_MAGIC: tuple[tuple[int, bytes, str], ...] = (
+    (0, b"\x89PNG\r\n\x1a\n", "image/png"),
+    (0, b"\xff\xd8\xff", "image/jpeg"),
+    (0, b"GIF87a", "image/gif"),
+    (0, b"GIF89a", "image/gif"),
+    (0, b"II*\x00", "image/tiff"),
+    (0, b"MM\x00*", "image/tiff"),
+    (0, b"II+\x00", "image/tiff"),
+    (0, b"MM\x00+", "image/tiff"),
+    (0, b"8BPS\x00", "image/vnd.adobe.photoshop"),
+    (0, b"\x00\x00\x00\x0cJXL ", "image/jxl"),
+    (0, b"\x00\x00\x00\x0cjP  ", "image/jp2"),
+    (0, b"fLaC", "audio/flac"),
+    (0, b"ID3", "audio/mpeg"),
+    (0, b"#!AMR", "audio/amr"),
+    (0, b"MThd\x00\x00\x00\x06", "audio/midi"),
+    (0, b"FLV\x01", "video/x-flv"),
+    (0, b"\x00\x00\x01\xba", "video/mpeg"),
+    (0, b"\x00\x00\x01\xb3", "video/mpeg"),
+    (0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "video/x-ms-asf"),
+    (0, b"{\\rtf", "application/rtf"),
+    (0, b"%!PS", "application/postscript"),
+    (0, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "application/x-ole-storage"),
+    (0, b"\x1f\x8b\x08", "application/gzip"),
+    (0, b"BZh", "application/x-bzip2"),
+    (0, b"\xfd7zXZ\x00", "application/x-xz"),
+    (0, b"7z\xbc\xaf\x27\x1c", "application/x-7z-compressed"),
+    (0, b"Rar!\x1a\x07", "application/vnd.rar"),
+    (0, b"\x28\xb5\x2f\xfd", "application/zstd"),
+    (257, b"ustar", "application/x-tar"),
+    (0, b"SQLite format 3\x00", "application/vnd.sqlite3"),
+    (0, b"\x7fELF", "application/x-executable"),
+    (0, b"wOFF", "font/woff"),
+    (0, b"wOF2", "font/woff2"),
+    (0, b"PAR1", "application/vnd.apache.parquet"),
+)
+_PDF = re.compile(rb"(?:\A|[\r\n])\s*%PDF-\d\.\d")
+_ZIP = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
+_IMAGE_BRANDS = {b"avif": "image/avif", b"avis": "image/avif", b"heic": "image/heic", b"heix": "image/heic",
+                 b"mif1": "image/heic", b"hevc": "image/heic"}  # fmt: skip
+
+_EXTENSIONS = {
+    "pdf": "pdf",
+    "docx": "docx",
+    **dict.fromkeys("png jpg jpeg jpe jfif webp gif tif tiff bmp dib heic heif avif".split(), "image"),
+    **dict.fromkeys("mp3 flac wav ogg oga opus m4a aac aif aiff wma amr mid".split(), "audio"),
+    **dict.fromkeys("mp4 m4v mov mkv webm avi wmv flv mpg mpeg ogv 3gp".split(), "video"),
+    **dict.fromkeys(
+        "txt text md markdown rst htm html xhtml csv tsv json jsonl ndjson xml yaml yml toml ini tex log srt vtt "
+        "py js mjs jsx tsx java c h cc cpp hpp cs go rs rb php swift kt scala sh bash sql css r lua pl".split(),
+        "text",
+    ),
+}
+_TEXT_TYPES = frozenset({"application/json", "application/jsonl", "application/xml", "image/svg+xml"})
+
+
+def sniff(file: BinaryIO) -> str:
+    """Media type of an open, seekable file by its content; BINARY if it is nothing known. The position is left at 0.
+
+    Text gets a type by its look: text/plain, text/markdown, text/html, text/csv, text/tab-separated-values,
+    application/json, application/jsonl, application/xml, or text/x-source;language=NAME.
+    Raises LoadError for a zip container whose directory is damaged.
+    """
+    file.seek(0)
+    head = file.read(HEAD_BYTES)
+    try:
+        return _binary_type(head, file) or _text_type(head)
+    finally:
+        file.seek(0)
+
+
+def sniff_bytes(data: bytes) -> str:
+    """sniff for bytes in memory.
+
+    >>> sniff_bytes(b"%PDF-1.7\\n1 0 obj"), sniff_bytes(b"a,b\\n1,2\\n3,4\\n"), sniff_bytes(b"Hello there.")
+    ('application/pdf', 'text/csv', 'text/plain')
+    """
+    return sniff(io.BytesIO(data))
+
+
+def family(media_type: str) -> str:
+    """pdf, docx, image, audio, video, text, or "other": within one, the extension of a name does not matter."""
+    if media_type == "application/pdf":
+        return "pdf"
+    if media_type == DOCX:
+        return "docx"
+    if media_type in _TEXT_TYPES or media_type.startswith("text/"):
+        return "text"
+    kind = media_type.partition("/")[0]
+    return kind if kind in ("image", "audio", "video") else "other"
+
+
+def check_name(path: Path | str, media_type: str) -> str:
+    """ "" if the extension fits the content, else a reason. An unknown extension, or none, promises nothing.
+
+    >>> check_name("x.pdf", "image/png")
+    'named .pdf but the content is image/png'
+    """
+    extension = Path(path).suffix.lower().lstrip(".")
+    promised = _EXTENSIONS.get(extension)
+    found = family(media_type)
+    if promised is None or promised == found or {promised, found} == {"audio", "video"}:
+        return ""
+    if promised == "text" and media_type in ("application/rtf", "application/postscript"):
+        return ""
+    content = "of no known format" if media_type == BINARY else media_type
+    return f"named .{extension} but the content is {content}"
+
+
+def _binary_type(head: bytes, file: BinaryIO) -> str:
+    if head.startswith(_ZIP):
+        return _zip_type(file)
+    for at, magic, media_type in _MAGIC:
+        if head.startswith(magic, at):
+            return media_type
+    if _PDF.search(head[:1024]) and (b" obj" in head or not is_text(head)):
+        return "application/pdf"
+    return _container_type(head)
+
+
+def _container_type(head: bytes) -> str:
+    """Formats whose first bytes say only the container."""
+    if head[:4] == b"RIFF" and len(head) >= 12:
+        return {b"WEBP": "image/webp", b"WAVE": "audio/wav", b"AVI ": "video/x-msvideo"}.get(head[8:12], BINARY)
+    if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
+        return "audio/aiff"
+    if head[:4] == b"OggS":
+        return "video/ogg" if b"\x80theora" in head[:4096] else "audio/ogg"
+    if head[:4] == b"\x1aE\xdf\xa3":
+        return "video/webm" if b"webm" in head[:64] else "video/x-matroska"
+    if head[4:8] == b"ftyp":
+        brand = head[8:12]
+        if brand in _IMAGE_BRANDS:
+            return _IMAGE_BRANDS[brand]
+        return {b"M4A ": "audio/mp4", b"M4B ": "audio/mp4", b"qt  ": "video/quicktime"}.get(brand, "video/mp4")
+    if (
+        head[:2] == b"BM"
+        and len(head) >= 18
+        and int.from_bytes(head[14:18], "little") in (12, 40, 52, 56, 64, 108, 124)
+    ):
+        return "image/bmp"
+    if len(head) > 376 and head[0] == head[188] == head[376] == 0x47 and not is_text(head):
+        return "video/mp2t"
+    # A bare MPEG audio frame: sync bits, then a layer, bit rate and sample rate that exist. Not a UTF-16 mark.
+    if (
+        len(head) > 4
+        and head[0] == 0xFF
+        and head[1] & 0xE0 == 0xE0
+        and head[1] & 0x18 != 0x08
+        and head[1] & 0x06 not in (0, 6)
+        and head[2] & 0xF0 != 0xF0
+        and head[2] & 0x0C != 0x0C
+    ):
+        return "audio/mpeg"
+    if len(head) > 4 and head[0] == 0xFF and head[1] & 0xF6 == 0xF0:
+        return "audio/aac"
+    return ""
+
+
+def _zip_type(file: BinaryIO) -> str:
+    try:
+        with zipfile.ZipFile(file) as archive:
+            names = set(archive.namelist())
+            kind = archive.read("mimetype")[:200].decode("ascii", "replace") if _small_mimetype(archive, names) else ""
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, EOFError, RuntimeError, UnicodeError) as e:
+        raise LoadError("the zip container is damaged or cut short", hint="copy or save the file again") from e
+    if "word/document.xml" in names:
+        return DOCX
+    if "xl/workbook.xml" in names or "xl/workbook.bin" in names:
+        return _OOXML + "spreadsheetml.sheet"
+    if "ppt/presentation.xml" in names:
+        return _OOXML + "presentationml.presentation"
+    if kind and re.fullmatch(r"[\w.+-]+/[\w.+-]+", kind.strip()):
+        return kind.strip()
+    return "application/zip"
+
+
+def _small_mimetype(archive: zipfile.ZipFile, names: set[str]) -> bool:
+    """OpenDocument and EPUB name their type in a first, uncompressed entry."""
+    return "mimetype" in names and archive.getinfo("mimetype").file_size <= 200
+
+
+def _text_type(head: bytes) -> str:
+    try:
+        text = decode(head)
+    except LoadError:
+        return BINARY
+    return classify(text, whole=len(head) < HEAD_BYTES)

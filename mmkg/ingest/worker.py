@@ -1,0 +1,154 @@
+"""The parser process: reads requests from a pipe, parses one file each, answers. Run as `python -m mmkg.ingest.worker`.
+
+It is started fresh by ParserPool with a bare environment, lowers its own limits before the first request, and leaves
+when its input ends. A request that takes too long is ended by the pool from outside, and by an alarm of its own should
+the pool be gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from mmkg.config import Limits
+from mmkg.errors import LimitExceededError, LoadError, MissingDependencyError, UnsupportedFormatError
+from mmkg.factsio import to_json
+from mmkg.ingest import guard, wire
+from mmkg.ingest.assemble import assemble
+from mmkg.ingest.loaders import find_loader
+from mmkg.ingest.sniff import BINARY, check_name, sniff
+from mmkg.ingest.source import UnreadableError, open_source
+from mmkg.types import Parsed
+
+_ALARM_SLACK_S = 10
+_REQUEST_BYTES = 1 << 20
+
+
+def main() -> None:
+    """Serve until the input ends."""
+    requests, answers = _take_pipes()
+    received = wire.receive(requests, most=_REQUEST_BYTES)
+    if received is None:
+        return
+    settings = received[0]
+    limits = Limits(**settings["limits"])
+    guard.limit_resources(limits.memory_bytes, limits.bytes + (1 << 20))
+    guard.forbid_effects()
+    wire.send(answers, {"ready": True})
+    while (received := wire.receive(requests, most=_REQUEST_BYTES)) is not None:
+        path = Path(os.fsdecode(bytes.fromhex(received[0]["path"])))
+        with _alarm(limits.seconds):
+            header, blobs = parse(path, limits, settings["chunk_characters"], settings["ocr"])
+            wire.send(answers, {**header, "resident": guard.resident_bytes()}, blobs)
+        del header, blobs
+
+
+def parse(path: Path, limits: Limits, chunk_characters: int, ocr: bool) -> tuple[dict[str, Any], list[bytes]]:
+    """The answer for one file: status, reason, sha256, media type, and for a good one facts, notes and media.
+
+    Never raises for what a file may contain: that becomes a status and a reason.
+    """
+    found: dict[str, Any] = {"status": "failed", "reason": "", "sha256": "", "media_type": ""}
+    try:
+        with open_source(path, most=limits.bytes) as source:
+            found["sha256"] = source.sha256
+            if source.size == 0:
+                return found | {"status": "empty", "reason": "the file has no bytes"}, []
+            found["media_type"] = media_type = sniff(source.file)
+            if reason := check_name(path, media_type):
+                return found | {"status": "rejected", "reason": reason}, []
+            if media_type == BINARY:
+                return found | {"status": "rejected", "reason": _binary_reason(source.path)}, []
+            raw = find_loader(media_type)(source.path, media_type, limits, ocr)
+            if len(raw.text) > limits.characters:
+                raise LimitExceededError("characters", f"the text is longer than {limits.characters} characters")
+            parsed = assemble(raw, chunk_characters=chunk_characters)
+            del raw
+    except UnreadableError as e:
+        return found | {"status": "failed", "reason": str(e)}, []
+    except UnsupportedFormatError as e:
+        return found | {"status": "skipped", "reason": str(e)}, []
+    except LimitExceededError as e:
+        return found | {"status": "rejected", "reason": f"{e.limit}: {e}"}, []
+    except LoadError as e:
+        return found | {"status": "rejected", "reason": str(e)}, []
+    except MissingDependencyError as e:
+        return found | {"status": "failed", "reason": str(e)}, []
+    except MemoryError:
+        most = limits.memory_bytes // 2**20
+        return found | {"status": "rejected", "reason": f"memory: parsing needs more than {most} MiB"}, []
+    except RecursionError:
+        return found | {"status": "rejected", "reason": "nested too deeply to be parsed"}, []
+    except Exception as e:
+        # A loader met what it does not expect. One bad file must not end the batch; the reason names the error.
+        return found | {"status": "failed", "reason": f"the parser failed: {type(e).__name__}: {str(e)[:300]}"}, []
+    if not _has_content(parsed):
+        reason = "; ".join(parsed.notes) or "no words and no pictures in it"
+        return found | {"status": "empty", "reason": reason}, []
+    media = sorted(parsed.media.items())
+    header = found | {
+        "status": "ok",
+        "facts": to_json(parsed.facts),
+        "notes": list(parsed.notes),
+        "media": [sha for sha, _ in media],
+    }
+    return header, [data for _, data in media]
+
+
+def _has_content(parsed: Parsed) -> bool:
+    facts = parsed.facts
+    return any(
+        unit.label != "Chunk" or any(c.isalnum() for c in facts.text[unit.start : unit.end]) for unit in facts.units
+    )
+
+
+def _binary_reason(path: Path) -> str:
+    """Why a file of no known format is not text either."""
+    from mmkg.ingest.decode import decode
+
+    try:
+        with path.open("rb") as file:
+            decode(file.read(64 * 1024))
+    except LoadError as e:
+        return str(e)
+    return "of no known format"
+
+
+def _take_pipes() -> tuple[BinaryIO, BinaryIO]:
+    """Our ends of the pipes, out of reach of libraries that read stdin or print to stdout."""
+    requests = os.fdopen(os.dup(0), "rb")
+    answers = os.fdopen(os.dup(1), "wb")
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    os.dup2(2, 1)
+    os.close(null)
+    return requests, answers
+
+
+@contextlib.contextmanager
+def _alarm(seconds: float) -> Any:
+    if not hasattr(signal, "setitimer"):
+        yield
+        return
+    # The default action ends the process even inside native code.
+    signal.setitimer(signal.ITIMER_REAL, seconds + _ALARM_SLACK_S)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def settings_message(limits: Mapping[str, Any], chunk_characters: int, ocr: bool) -> dict[str, Any]:
+    """The first message to a parser process."""
+    return {"limits": dict(limits), "chunk_characters": chunk_characters, "ocr": ocr}
+
+
+if __name__ == "__main__":
+    sys.stdin = None
+    with contextlib.suppress(BrokenPipeError, KeyboardInterrupt):
+        main()
