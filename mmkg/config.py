@@ -43,6 +43,9 @@ class Settings:
     workers: int = 2
     """Parser processes."""
     encoder: str = "default"
+    """Of words: default, none, a model's name or a folder."""
+    image_encoder: str = "default"
+    """Of pixels: default or none."""
     device: str = "auto"
     """auto, cpu, cuda, mps."""
     ocr: bool = True

@@ -89,7 +89,7 @@ class KnowledgeBase:
     @property
     def text_encoder(self) -> Encoder | None:
         """The encoder of words, or None if its weights are not installed (search is then lexical and over the graph)."""
-        if self._text_encoder is None:
+        if self._text_encoder is None and self.settings.encoder != "none":
             from mmkg.encode.registry import load_text_encoder
 
             try:
@@ -101,7 +101,7 @@ class KnowledgeBase:
     @property
     def image_encoder(self) -> Encoder | None:
         """The encoder of pixels, or None if it is not there."""
-        if self._image_encoder is None:
+        if self._image_encoder is None and self.settings.image_encoder != "none":
             from mmkg.encode.registry import load_image_encoder
 
             try:

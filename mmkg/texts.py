@@ -31,8 +31,14 @@ def unit_title(facts: DocumentFacts, unit: Unit) -> str:
 
 
 def index_text(facts: DocumentFacts, unit: Unit) -> str:
-    """Title and words, as the lexical index and the unit's vector see them."""
+    """Title and words, as the lexical index and the unit's vector see them.
+
+    A chunk that begins with its own heading is not given it twice.
+    """
     title, words = unit_title(facts, unit), facts.words(unit)
+    heading = next((s.heading for s in headings_above(facts, unit)), "")
+    if heading and words.startswith(heading):
+        words = words[len(heading) :].lstrip()
     return f"{title}\n{words}" if title else words
 
 
