@@ -2,7 +2,7 @@
 
 A record is the space's own fields and the vectors of a few fixed probes. Names can lie, so the probes decide: an encoder
 whose probe vectors have a cosine under 0.99 to the recorded ones is of another space, also where name and dimension agree.
-Runtimes of one space pass (lowest cosine measured for MiniLM: 0.9987 for int8 weights, 0.9999 for bf16).
+Runtimes of one space pass: for the probes MiniLM's lowest cosine to fp32 is 0.9996 with int8 weights and 0.9999 in bf16.
 """
 
 from __future__ import annotations
