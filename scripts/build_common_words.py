@@ -1,6 +1,6 @@
 """Build mmkg/algorithms/common_words.txt: words written in lower case more often than with a capital inside sentences.
 
-    python scripts/build_common_words.py --data FOLDER [--min-count 3]
+    python scripts/build_common_words.py --data FOLDER [--min-count 2]
 
 FOLDER holds the training corpora (musique_train, hotpotqa_train, 2wikimultihopqa_train, each with corpus.jsonl.gz of
 title and text). A fixed list, not a count kept in each base, so that a unit's entities do not depend on other documents.
@@ -40,7 +40,7 @@ def common_words(texts: set[str], min_count: int) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--min-count", type=int, default=3)
+    parser.add_argument("--min-count", type=int, default=2)
     parser.add_argument("--output", type=Path, default=TARGET)
     args = parser.parse_args()
     texts: set[str] = set()

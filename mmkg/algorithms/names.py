@@ -5,7 +5,6 @@ Used on documents (extraction, derivation) and on questions, so that both see th
 
 from __future__ import annotations
 
-import hashlib
 import html
 import re
 import unicodedata
@@ -13,11 +12,13 @@ from collections.abc import Container, Sequence
 from functools import cache, lru_cache
 from typing import NamedTuple
 
+from mmkg.algorithms.keys import entity_key
 from mmkg.algorithms.words import (
     ARTICLES,
     DESIGNATORS,
     GENERIC_HEADINGS,
     HONORIFICS,
+    INITIALISMS,
     JOINERS,
     MONTHS_AND_DAYS,
     STOP,
@@ -45,6 +46,9 @@ MAX_TOKENS = 8
 MAX_TITLE_TOKENS = 20
 MAX_TITLE_CHARACTERS = 160
 
+# Letters that Unicode does not take apart, though readers do.
+_PLAIN = str.maketrans({"ø": "o", "æ": "ae", "œ": "oe", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "ħ": "h", "ı": "i"})
+
 _APOSTROPHES = "'\u2019\u2018\uff07\u02bc"
 _IGNORABLE = "\u00ad\u200c\u200d\u2060"
 
@@ -64,16 +68,16 @@ class Token(NamedTuple):
 
 
 def fold(text: str) -> str:
-    """Compatibility decomposition, combining marks dropped, case folded.
+    """Compatibility decomposition, combining marks dropped, case folded, a few Latin letters without marks made plain.
 
-    >>> fold("Café ÅNGSTRÖM")
-    'cafe angstrom'
+    >>> fold("Café ÅNGSTRÖM Tromsø")
+    'cafe angstrom tromso'
     """
     if text.isascii():
         return text.lower()
     # Case folding can bring marks back (capital dotted I), hence the second decomposition.
     text = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
-    return "".join(c for c in text if not _dropped(c))
+    return "".join(c for c in text if not _dropped(c)).translate(_PLAIN)
 
 
 @lru_cache(maxsize=65536)
@@ -185,6 +189,7 @@ _NUMBERING = re.compile(r"\s*(?:\d+(?:\.\d+)+\.?|\d+[.)])\s+(?=\D)")
 _PARENTHESIS = re.compile(r"\s*\([^()]*\)\s*$")
 
 
+@lru_cache(maxsize=8192)
 def title_variants(title: str) -> tuple[tuple[str, str], ...]:
     """(canonical form, the words of the title that it stands for), the full form first; see `title_forms`."""
     title = _NUMBERING.sub("", " ".join(html.unescape(title).split()), count=1)
@@ -192,10 +197,10 @@ def title_variants(title: str) -> tuple[tuple[str, str], ...]:
     if full in GENERIC_HEADINGS or not 1 <= len(full) <= MAX_TITLE_CHARACTERS or full.count(" ") >= MAX_TITLE_TOKENS:
         return ()
     bare = _PARENTHESIS.sub("", title)
-    forms: dict[str, str] = {}
-    for surface in (title, bare, bare.split(",", 1)[0]):
-        form = canon(surface)
-        if form and (form == full or form not in STOP):
+    forms: dict[str, str] = {full: title}
+    for surface in dict.fromkeys((bare, bare.split(",", 1)[0])):
+        form = canon(surface) if surface != title else full
+        if form and form not in STOP:
             forms.setdefault(form, surface.strip())
     return tuple(forms.items())
 
@@ -218,9 +223,7 @@ def title_forms(title: str) -> tuple[str, ...]:
 
 def form_key(form: str) -> int:
     """Signed 64-bit key of a canonical form: of its first two tokens, or of its only one."""
-    head = " ".join(form.split(" ", 2)[:2])
-    digest = hashlib.blake2b(head.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return int.from_bytes(digest, "little", signed=True)
+    return entity_key(" ".join(form.split(" ", 2)[:2]))
 
 
 def may_be_alone(word: str) -> bool:
@@ -344,6 +347,8 @@ def _run_end(text: str, tokens: Sequence[Token], first: int) -> int:
             break
         if not _tight(text, tokens[after - 1], tokens[after]):
             break
+        if [t.folded for t in tokens[end:after]] == ["the"] and text[left.start : left.end].isupper():
+            break
         joined_by_and = any(t.folded == "and" for t in tokens[end:after])
         if joined_by_and and not (_is_noun(left.folded) and is_common(tokens[after].folded)):
             break
@@ -371,19 +376,27 @@ def _is_opener(text: str, tokens: Sequence[Token], i: int, j: int) -> bool:
     return not (len(word) > 1 and word.isupper() and any(not w.isupper() for w in rest))  # US Navy
 
 
+_OPEN_ENDS = frozenset({"at", "of", "the", "and", "for", "by", "from", "to", "with", "as", "is", "was", "an", "a"})
+
+
+def is_pointer(words: Sequence[str]) -> bool:
+    """Whether folded words only point to a place in a document ("Figure 3", "Page 4-44 Paragraph 2")."""
+    return words[0] in DESIGNATORS and all(not w.isalpha() or w in DESIGNATORS for w in words[1:])
+
+
 def _trimmed_run(text: str, tokens: Sequence[Token], i: int, j: int, lower: Container[str]) -> tuple[int, int] | None:
     """The span of a run without function words at its start, or None if what is left is no name."""
     while i < j and _is_opener(text, tokens, i, j):
         i += 1
         while i < j and not _is_capital(text, tokens[i]):  # "In 1969", "Of the": begin again at a capital
             i += 1
+    while i < j and tokens[j - 1].folded in _OPEN_ENDS:
+        j -= 1
     words = [t.folded for t in tokens[i:j]]
-    if not words or len(words) > MAX_TOKENS:
+    if not 1 <= len(words) <= MAX_TOKENS or is_pointer(words):
         return None
-    if words[0] in MONTHS_AND_DAYS and all(w.isdigit() or w in MONTHS_AND_DAYS for w in words):
-        return None
-    if words[0] in DESIGNATORS and len(words) <= 2 and not words[-1].isalpha():
-        return None
+    if all(len(w) == 1 for w in words):
+        return (tokens[i].start, tokens[j - 1].end) if "".join(words) in INITIALISMS else None
     if len(words) == 1:
         word = words[0]
         if len(word) <= 2 or is_common(word) or word in MONTHS_AND_DAYS or word in HONORIFICS:

@@ -52,7 +52,8 @@ DESIGNATORS = _words(
     """
     figure figures fig figs table tables tab section sections sec chapter chapters page pages appendix equation equations
     eq step steps item items part parts example examples exercise lemma theorem definition listing line lines row rows
-    column columns slide slides footnote note notes paragraph question questions answer version
+    column columns slide slides footnote note notes paragraph question questions answer version volume volumes vol issue
+    number no file
     """
 )
 """Words that, followed by a number, point into a document ("Figure 3") and name nothing outside it."""
@@ -63,6 +64,21 @@ HONORIFICS = _words(
     colonel col general gen major maj lieutenant lt sergeant sgt commander cmdr admiral king queen prince princess pope
     """
 )
+
+FORMS_OF_ADDRESS = HONORIFICS - _words("sir dame lord lady st king queen prince princess pope fr sgt major")
+"""Words before a person's name that are no part of it; not those that tell persons apart ("King George", "St Paul")."""
+
+NEVER_ALONE = _words(
+    """
+    inc ltd co corp llc plc gmbh jr sr vol ed eds pp ibid isbn issn doi pdf txt html xml http https url www am pm est edt
+    cst cdt mst pst pdt utc gmt khz mhz ghz hz km kg cm mm mph kph db ok okay reg no tel fax ca approx retrieved archived
+    accessed yeah etc north south east west northern southern eastern western northeast northwest southeast southwest
+    """
+)
+"""Abbreviations, units, marks of references and directions: written with capitals, they name nothing alone."""
+
+INITIALISMS = _words("us usa uk un eu ussr uae")
+"""Names that are written as single letters with full stops; other runs of single letters are no names."""
 
 GENERIC_HEADINGS = frozenset(
     line.strip()
@@ -98,4 +114,4 @@ def is_common(word: str) -> bool:
     >>> is_common("however"), is_common("armstrong")
     (True, False)
     """
-    return word in STOP or word in common_words()
+    return word in STOP or word in NEVER_ALONE or word in common_words()

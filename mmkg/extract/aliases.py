@@ -73,7 +73,7 @@ def _match_back(text: str, tokens: Sequence[Token], at: int, letters: str, lette
         return None
     word = tokens[at].folded
     tight = letter == 0 or at == 0 or text[tokens[at - 1].end : tokens[at].start] in _INNER_GAPS
-    if word[0] == letters[letter] and tight:
+    if word[0] == letters[letter] and tight and (letter or word not in _PASSED):
         if letter == 0:
             return at
         first = _match_back(text, tokens, at - 1, letters, letter - 1)

@@ -14,9 +14,11 @@ from functools import lru_cache
 
 from mmkg.algorithms.names import (
     Token,
+    begins_sentence,
     form_key,
     forms_at,
     is_common,
+    is_pointer,
     match_titles,
     may_be_alone,
     name_starts,
@@ -24,7 +26,7 @@ from mmkg.algorithms.names import (
     title_variants,
     tokenize,
 )
-from mmkg.algorithms.words import ARTICLES, HONORIFICS, JOINERS, MONTHS_AND_DAYS
+from mmkg.algorithms.words import ARTICLES, HONORIFICS, INITIALISMS, JOINERS, MONTHS_AND_DAYS
 from mmkg.extract.aliases import Definition, acronyms
 from mmkg.types import MentionRow, UnitDerivation, UnitInput
 
@@ -60,8 +62,10 @@ class _Name:
     def overlaps(self, other: _Name) -> bool:
         return self.first < other.last and other.first < self.last
 
-    def contains(self, other: _Name) -> bool:
-        return self.first <= other.first and other.last <= self.last
+    def strictly_contains(self, other: _Name) -> bool:
+        return (
+            self.first <= other.first and other.last <= self.last and self.last - self.first > other.last - other.first
+        )
 
 
 class EntityDeriver:
@@ -103,13 +107,13 @@ class EntityDeriver:
                 for i, j, form in (match_titles(piece.tokens, hits) if hits else [])
             ]
             raw = _raw_names(unit, index, piece) if prose else []
-            names += _resolved(gazetteer, raw)
+            names += _resolved(piece, gazetteer, raw)
         if prose:
             names = _with_full_names(names, pieces, titles)
         return UnitDerivation(
             mentions=_rows(names, pieces, titles),
             sentences=_sentences(unit, names, pieces),
-            aliases=_aliases(unit, names, pieces if prose else ()),
+            aliases=_aliases(names, pieces if prose else ()),
         )
 
 
@@ -173,6 +177,8 @@ def _is_name(tokens: tuple[Token, ...], source: str) -> bool:
         return False
     if source != "alias" and not any(t.capitalised_or_digit for t in tokens):
         return False
+    if is_pointer(words) or (len(words) > 1 and all(len(w) == 1 for w in words) and "".join(words) not in INITIALISMS):
+        return False
     if all(w.isdigit() for w in words):
         return len(words) == 1 and may_be_alone(words[0])
     return len(words) > 1 or not (is_common(words[0]) or words[0] in MONTHS_AND_DAYS or words[0] in HONORIFICS)
@@ -182,30 +188,45 @@ def _form(piece: _Piece, i: int, j: int) -> str:
     return " ".join(t.folded for t in piece.tokens[i:j])
 
 
-def _resolved(gazetteer: list[_Name], raw: list[_Name]) -> list[_Name]:
-    """The names of a piece, no text counted twice: gazetteer first, then the longest raw names.
+_RANK = {"alias": 0, "ner": 1, "caps": 2, "year": 3}
 
-    A raw name that holds a shorter gazetteer match stays beside it ("Apollo 11 Command Module" and "Apollo 11"); a year
-    inside a name stays too. The label of a raw name passes to the gazetteer match on the same words.
+
+def _resolved(piece: _Piece, gazetteer: list[_Name], raw: list[_Name]) -> list[_Name]:
+    """The names of a piece, no words counted twice for one reading.
+
+    Gazetteer matches stand. Of the raw names, acronym definitions come before the model's, and these before capitalised
+    runs. A name may hold a shorter one strictly inside ("President of France" and "France", "Apollo 11 Command Module"
+    and "Apollo 11": measured, keeping both finds more), but none crosses another. A year inside a name stays, too.
+    The label of a raw name passes to the gazetteer match on the same words.
     """
-    rank = {"alias": 0, "ner": 1, "caps": 2, "year": 3}
-    label = {(n.first, n.last): n.label for n in raw if n.label}
+    people = {n.first: n.last for n in raw if n.label == "PERSON"}
     kept: list[_Name] = []
-    people = [n for n in raw if n.label == "PERSON"]
-    for name in sorted(raw, key=lambda n: (n.source == "year", -(n.last - n.first), rank.get(n.source, 4), n.first)):
-        if any(g.overlaps(name) and (g.contains(name) or not name.contains(g)) for g in gazetteer):
+    for name in sorted(raw, key=lambda n: (_RANK.get(n.source, 1), -(n.last - n.first), n.first)):
+        if any(g.overlaps(name) and not name.strictly_contains(g) for g in gazetteer):
             continue
         if name.source == "year":
-            if all((n.first, n.last) != (name.first, name.last) for n in kept):
-                kept.append(name)
-            continue
-        # "Buzz Aldrin of the National Academy": the capitals run on, the model saw the person end.
-        if name.source == "caps" and any(p.first == name.first and p.last < name.last for p in people):
-            continue
-        if not any(n.overlaps(name) for n in kept):
+            crossed = any((n.first, n.last) == (name.first, name.last) for n in kept)
+        elif name.source == "caps":
+            # "Buzz Aldrin of the National Academy": the capitals run on, the model saw the person end.
+            crossed = name.first in people and people[name.first] < name.last
+            crossed = crossed or any(_is_led_in(piece, name, n) for n in raw if n.source == "ner")
+            crossed = crossed or any(n.overlaps(name) and not name.strictly_contains(n) for n in kept)
+        else:
+            crossed = any(n.overlaps(name) for n in kept)
+        if not crossed:
             kept.append(name)
-    named = [replace(g, label=label.get((g.first, g.last), "")) for g in gazetteer]
-    return sorted(named + kept, key=lambda n: (n.first, n.last))
+    labels = {(n.first, n.last): n.label for n in raw if n.label}
+    named = [replace(g, label=labels.get((g.first, g.last), "")) for g in gazetteer]
+    return sorted(named + kept, key=lambda n: (n.first, n.last, n.entity))
+
+
+def _is_led_in(piece: _Piece, run: _Name, name: _Name) -> bool:
+    """Whether a capitalised run is a shorter name behind common words: "Historian Andrew Chaikin", "Dubbed Skylab"."""
+    if run.last != name.last or run.first >= name.first:
+        return False
+    if not all(is_common(t.folded) or t.folded in HONORIFICS for t in piece.tokens[run.first : name.first]):
+        return False
+    return name.label == "PERSON" or begins_sentence(piece.text, piece.tokens[run.first].start)
 
 
 # ---- The whole unit ----------------------------------------------------------------------------------------------
@@ -224,13 +245,18 @@ def _with_full_names(names: list[_Name], pieces: tuple[_Piece, ...], titles: dic
     out = []
     for name in names:
         if name.last - name.first == 1 and _may_be_last_name(name):
-            for full in (by_title.get(name.entity), by_text.get(name.entity)):
-                if full:
-                    if len(full) == 1:
-                        name = replace(name, entity=next(iter(full)))
-                    break
+            full = _one_person(by_title.get(name.entity) or by_text.get(name.entity) or set())
+            if full:
+                name = replace(name, entity=full)
         out.append(name)
     return out
+
+
+def _one_person(forms: set[str]) -> str:
+    """The shortest of full names that may all be of one person ("neil armstrong", "neil a armstrong"), or ""."""
+    if not forms or len({form.split(" ", 1)[0] for form in forms}) > 1:
+        return ""
+    return min(forms, key=lambda form: (form.count(" "), form))
 
 
 def _is_person_like(form: str) -> bool:
@@ -280,8 +306,12 @@ def _sentences(unit: UnitInput, names: list[_Name], pieces: tuple[_Piece, ...]) 
     )
 
 
-def _aliases(unit: UnitInput, names: list[_Name], pieces: Iterable[_Piece]) -> tuple[tuple[str, str, str], ...]:
-    """Acronyms whose two sides are both mentions of the unit; titles with and without their final parenthesis."""
+def _aliases(names: list[_Name], pieces: Iterable[_Piece]) -> tuple[tuple[str, str, str], ...]:
+    """Acronyms whose two sides are both mentions of the unit.
+
+    A title and its form without the final parenthesis are no aliases: of ten pages "John Smith (...)" each has the form
+    "john smith" as a title entity of its own units, and an alias would make one person of the ten.
+    """
     found: set[tuple[str, str, str]] = set()
     entities = {n.entity for n in names}
     for piece in pieces:
@@ -289,9 +319,4 @@ def _aliases(unit: UnitInput, names: list[_Name], pieces: Iterable[_Piece]) -> t
             short, long = _form(piece, c, d), _form(piece, a, b)
             if short != long and short in entities and long in entities:
                 found.add((short, long, "acronym"))
-    for title, _ in unit.titles:
-        forms = title_variants(title)
-        # A one-word title without its parenthesis is too often something else ("Mercury (planet)").
-        if len(forms) > 1 and title.rstrip().endswith(")") and " " in forms[1][0]:
-            found.add((forms[1][0], forms[0][0], "title"))
     return tuple(sorted(found))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mmkg.algorithms.names import Token, capitalised_runs, tokenize, years
-from mmkg.algorithms.words import ARTICLES, MONTHS_AND_DAYS
+from mmkg.algorithms.words import ARTICLES, FORMS_OF_ADDRESS, JOINERS, MONTHS_AND_DAYS
 from mmkg.errors import MissingDependencyError, WeightsError
 from mmkg.types import NameSpan
 
@@ -95,7 +95,7 @@ def _parts(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _cleaned(text: str, found: Sequence[tuple[int, int, str]]) -> Iterator[NameSpan]:
-    """Model spans cut to whole words, without articles, possessives and what lies behind a line break or a cell border."""
+    """Model spans as whole words, without what stands before the name, and cut at a line break or a cell border."""
     if not found:
         return
     tokens = tokenize(text)
@@ -107,13 +107,27 @@ def _cleaned(text: str, found: Sequence[tuple[int, int, str]]) -> Iterator[NameS
         for token in tokens[t:]:
             if token.start >= end or (words and not token.joins):
                 break
-            if words or token.folded not in ARTICLES:
+            if words or not _stands_before(token, label):
                 words.append(token)
+        while len(words) > 1 and words[-1].folded in ARTICLES:
+            words.pop()
+        if label == "PERSON" and len(words) > 1 and words[0].folded in FORMS_OF_ADDRESS:
+            del words[0]
         if not words or not any(w.capitalised_or_digit for w in words):
             continue
         if label == "DATE" and not _is_date(words):
             continue
+        name = text[words[0].start : words[-1].end]
+        if name.count('"') % 2 or name.count("\u201c") != name.count("\u201d") or name.count("(") != name.count(")"):
+            continue
         yield NameSpan(start=words[0].start, end=words[-1].end, label=label, source="ner")
+
+
+def _stands_before(token: Token, label: str) -> bool:
+    """Articles, and words in lower case that are no particle of a name ("rookie", but "von")."""
+    if token.folded in ARTICLES:
+        return True
+    return not token.capitalised_or_digit and not (label == "PERSON" and token.folded in JOINERS)
 
 
 def _is_date(words: Sequence[Token]) -> bool:
