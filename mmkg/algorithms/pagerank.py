@@ -72,7 +72,7 @@ class WalkGraph:
     def run(self, restart: Float64Array, *, damping: float = 0.5, iterations: int = 12) -> Walk:
         """Walk from the restart weights of the entities: (n_entities,) or (n_entities, c) for c walks at once.
 
-        x_e = (1 - damping) r + damping P x_p ; x_p = damping E x_e, started at x_e = r. Restart at entities only. Columns are
+        x_e = (1 - damping) r + damping P x_p ; x_p = damping E x_e, started at P x_p = 0. Restart at entities only. Columns are
         not normalised here: the walk is linear in r, so a weighted sum of seeds gives the weighted sum of walks.
         O(iterations x edges of carrying entities x c). The products run on one thread in a fixed order, so the same input
         gives the same bits whatever the number of threads. Raises ValueError if the shape does not fit.
@@ -88,7 +88,7 @@ class WalkGraph:
         seeds = np.flatnonzero(outer.any(axis=1))
         inner_restart = entities[self.carriers]
         from_outer = self._to_units_by_entity[:, seeds] @ outer[seeds] if len(seeds) else 0.0
-        inner = r[self.carriers]
+        inner = inner_restart
         units: Float64Array = damping * (self._inner @ inner + from_outer)
         for _ in range(iterations - 1):
             inner = inner_restart + damping * (self._to_carriers @ units)

@@ -74,6 +74,10 @@ class Tracer:
 
 def _strongest(nodes: npt.NDArray[np.int64], mass: Float64Array, taken: list[int]) -> int | None:
     """The node with the most mass, the first of equals, none that is taken; None if all mass is 0."""
-    mass = np.where(np.isin(nodes, taken), 0.0, mass)
-    best = int(np.argmax(mass)) if len(mass) else -1
-    return int(nodes[best]) if best >= 0 and mass[best] > 0 else None
+    if not len(mass):
+        return None
+    best = int(mass.argmax())
+    if int(nodes[best]) in taken:
+        mass = np.where(np.isin(nodes, taken), 0.0, mass)
+        best = int(mass.argmax())
+    return int(nodes[best]) if mass[best] > 0 else None

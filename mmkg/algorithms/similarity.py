@@ -16,7 +16,7 @@ def shingles(tokens: Sequence[str], n: int = 4) -> frozenset[tuple[str, ...]]:
     """
     if len(tokens) <= n:
         return frozenset([tuple(tokens)]) if tokens else frozenset()
-    return frozenset(tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1))
+    return frozenset(zip(*(tokens[i:] for i in range(n)), strict=False))
 
 
 def jaccard(a: frozenset[Hashable], b: frozenset[Hashable]) -> float:

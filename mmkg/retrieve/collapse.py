@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from mmkg.algorithms.names import tokenize
 from mmkg.algorithms.similarity import fold_duplicates
 from mmkg.types import Evidence
+
+_WORD = re.compile(r"\w+")
 
 
 def collapse(evidence: Sequence[Evidence], k: int) -> list[Evidence]:
@@ -16,7 +18,7 @@ def collapse(evidence: Sequence[Evidence], k: int) -> list[Evidence]:
     Only pieces of one kind are compared, by the words of their text; evidence without words repeats another only if it is the same
     picture or clip (the same media hash). O(n^2) in the number of pieces, which are few.
     """
-    words = [[t.folded for t in tokenize(e.text)] or ([e.media] if e.media else []) for e in evidence]
+    words = [_WORD.findall(e.text.casefold()) or ([e.media] if e.media else []) for e in evidence]
     first = fold_duplicates(words, [e.kind for e in evidence])
     repeats: dict[int, list[str]] = {}
     for i, j in enumerate(first):

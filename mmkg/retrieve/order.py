@@ -32,13 +32,15 @@ def base_order(walk: RankedList, flat: Sequence[RankedList]) -> RankedList:
     return RankedList("walk", np.concatenate([walk.units, fused[rest]]), np.concatenate([head, tail]))
 
 
-def with_side_lists(base: RankedList, sides: Sequence[RankedList], k: int) -> RankedList:
+def with_side_lists(
+    base: RankedList, sides: Sequence[RankedList], k: int, *, fill: Sequence[RankedList] = ()
+) -> RankedList:
     """The first k places of the base order, in which side lists take every third place, in turn, while they have units.
 
-    A unit that the base order has in a place above keeps it and costs the side list nothing. Places that the base order cannot fill go to the side
-    lists too. A unit put in takes the score of the place above it, so scores do not rise.
+    Places that the base order cannot fill go to the side lists too, and then to the lists of `fill`. A unit that already has a
+    place costs its side list nothing. A unit put in takes the score of the place above it, so scores do not rise.
     """
-    queues = [list(s.units) for s in sides if len(s)]
+    queues, last = ([s.units.tolist() for s in lists] for lists in (sides, fill))
     main = list(zip(base.units.tolist(), base.scores.tolist(), strict=True))
     units: list[int] = []
     scores: list[float] = []
@@ -51,6 +53,8 @@ def with_side_lists(base: RankedList, sides: Sequence[RankedList], k: int) -> Ra
         side = None
         if place % SIDE_EVERY == 0 or at == len(main):
             side, turn = _next(queues, taken, turn)
+        if side is None and at == len(main):
+            side, _ = _next(last, taken, 0)
         if side is not None:
             unit, score = side, scores[-1] if scores else 1.0
         elif at < len(main):

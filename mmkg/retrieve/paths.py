@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,14 +77,17 @@ def _source(
     return None if best is None or best[1] == unit else best[1]
 
 
-def named_path(
-    found: Found,
-    *,
-    entity_ids: Mapping[int, str],
-    entity_names: Mapping[int, str],
-    unit_ids: Mapping[int, str],
-    unit_name: Callable[[str], str],
-) -> Path:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """Ids and readable names of the nodes on ways, by index."""
+
+    entity_ids: Mapping[int, str]
+    entity_names: Mapping[int, str]
+    unit_ids: Mapping[int, str]
+    unit_names: Mapping[int, str]
+
+
+def named_path(found: Found, names: Names) -> Path:
     """The way with the ids and names that a person reads."""
     steps: list[PathStep] = []
 
@@ -92,10 +95,10 @@ def named_path(
         steps.append(PathStep(id=node, kind=kind, name=name, via=MENTIONS if steps else ""))
 
     if found.source is not None:
-        add(unit_ids[found.source], "unit", unit_name(unit_ids[found.source]))
+        add(names.unit_ids[found.source], "unit", names.unit_names[found.source])
     for entity, unit in zip(found.way.entities, found.way.units, strict=True):
-        add(entity_ids[entity], "entity", entity_names[entity])
-        add(unit_ids[unit], "unit", unit_name(unit_ids[unit]))
+        add(names.entity_ids[entity], "entity", names.entity_names[entity])
+        add(names.unit_ids[unit], "unit", names.unit_names[unit])
     return Path(steps=tuple(steps))
 
 

@@ -39,10 +39,14 @@ def question_entities(question: str, view: IndexView, extractor: Extractor | Non
 
     Found as in documents: titles of the base (several words also in lower case), names by the extractor. Beyond that, since
     a question is short and written for this base: a title of one common word counts if it is capitalised and does not open the
-    question, and words that nothing else covers are looked up in the vocabulary if they begin with a capital. Only what
-    the base mentions is kept, and nothing that lies inside a longer one. Two look-ups in the view for each question.
+    question; names of several words that nothing else covers are looked up in the vocabulary; and a question typed without any
+    capital is read as if every word had one. Only what the base mentions is kept, and nothing that lies inside a longer one.
+    Two look-ups in the view for each question.
     """
     tokens = tokenize(question)
+    uncased = question == question.lower()
+    if uncased:
+        tokens = [t._replace(capitalised_or_digit=True) for t in tokens]
     forms = {form for i in name_starts(tokens, any_case=True) for form in forms_at(tokens, i)}
     spans = [] if extractor is None else extractor.extract([question])[0]
     named = [(s.start, s.end, canon(question[s.start : s.end]), s.source) for s in spans]
@@ -50,11 +54,12 @@ def question_entities(question: str, view: IndexView, extractor: Extractor | Non
     titles = {form for form, known in zip(asked, view.is_title(asked), strict=True) if known}
     index = {form: e for form, e in zip(asked, view.entities(asked), strict=True) if e >= 0}
 
-    found = [(a, b, name, "title") for a, b, name in _titles(tokens, titles)]
+    found = [(a, b, name, "title") for a, b, name in _titles(tokens, titles, set() if uncased else titles)]
     found += [item for item in named if item[2]]
     found = _outermost([item for item in found if item[2] in index])
     covered = [(a, b) for a, b, _, _ in found]
-    found += [(a, b, name, "vocabulary") for a, b, name in _unclaimed(tokens, index, covered)]
+    vocabulary = {form for form in index if " " in form}
+    found += [(a, b, name, "vocabulary") for a, b, name in _unclaimed(tokens, vocabulary, covered)]
 
     out: dict[int, QuestionEntity] = {}
     for start, end, name, source in sorted(found):
@@ -71,22 +76,22 @@ def asks_for_pictures(question: str) -> bool:
     return any(t.folded in VISUAL_WORDS for t in tokenize(question))
 
 
-def _titles(tokens: Sequence[Token], titles: set[str]) -> list[tuple[int, int, str]]:
+def _titles(tokens: Sequence[Token], titles: set[str], single: set[str]) -> list[tuple[int, int, str]]:
     matches = match_titles(tokens, titles, any_case=True)
     taken = {i for a, b, _ in matches for i in range(a, b)}
     for i, token in enumerate(tokens):
         # A capital inside a question is meant, unlike one that opens it.
         named = i > 0 and token.capitalised_or_digit and not token.folded[0].isdigit()
-        if named and i not in taken and token.folded in titles and token.folded not in STOP:
+        if named and i not in taken and token.folded in single and token.folded not in STOP:
             matches.append((i, i + 1, token.folded))
     return [(tokens[a].start, tokens[b - 1].end, name) for a, b, name in matches]
 
 
 def _unclaimed(
-    tokens: Sequence[Token], index: dict[str, int], covered: Sequence[tuple[int, int]]
+    tokens: Sequence[Token], vocabulary: set[str], covered: Sequence[tuple[int, int]]
 ) -> list[tuple[int, int, str]]:
     free = [t for t in tokens if not any(a < t.end and t.start < b for a, b in covered)]
-    matches = match_titles(free, index)
+    matches = match_titles(free, vocabulary, any_case=True)
     return [(free[a].start, free[b - 1].end, name) for a, b, name in matches if _adjacent(tokens, free[a:b])]
 
 

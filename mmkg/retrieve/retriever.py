@@ -147,11 +147,10 @@ class HybridRetriever:
         collapse: fold near-duplicates into the best of them. timings: a dictionary that receives the seconds by step.
         Raises ValueError as `rank` does.
         """
+        if k < 1:
+            raise ValueError(f"k must be at least 1, got {k}")
         ranked = self.rank(question, k=k + _SPARE if collapse else k, modalities=modalities, effort=effort)
-        found = self._evidence(ranked)
-        if self._reranker is not None:
-            found = self._reranker.rerank(question, found)
-        found = fold_repeats(found, k) if collapse else found[:k]
+        found = self._evidence(question, ranked, k, collapse=collapse)
         if timings is not None:
             timings.update(ranked.timings)
         return found
@@ -192,8 +191,7 @@ class HybridRetriever:
             cosines=np.zeros(0, dtype=np.float32),
             timings=clock.seconds,
         )
-        found = self._evidence(ranked)
-        return fold_repeats(found, k) if collapse else found[:k]
+        return self._evidence("", ranked, k, collapse=collapse)
 
     def _lists(
         self, question: str, query: FloatArray | None, mask: Mask | None, depth: int, clock: _Clock
@@ -239,59 +237,62 @@ class HybridRetriever:
             base = order.fused_with(base, lists["pixels"]) if len(lists["pixels"]) else base
         elif asks_for_pictures(question):
             sides.append(lists["pixels"])
-        ranked = order.with_side_lists(base, sides, k)
-        if len(ranked) < k and len(lists["pixels"]):
-            ranked = order.with_side_lists(ranked, [lists["pixels"]], k)
-        return ranked
+        return order.with_side_lists(base, sides, k, fill=[lists["pixels"]])
 
     def _mask(self, modalities: frozenset[Modality] | None) -> Mask | None:
         if modalities is None:
             return None
         return np.isin(self.view.unit_modality, [_MODALITIES.index(m) for m in sorted(modalities)])
 
-    def _evidence(self, ranked: RankedUnits) -> list[Evidence]:
+    def _evidence(self, question: str, ranked: RankedUnits, k: int, *, collapse: bool) -> list[Evidence]:
         clock = _Clock(ranked.timings)
-        view = self.view
-        with clock("paths"):
-            ways = paths.find_ways(
-                view,
-                self.graph,
-                ranked.units,
-                question=ranked.question_seeds,
-                sentence=ranked.sentence_seeds,
-                sentences=ranked.sentences,
-                cosines=ranked.cosines,
-            )
-            entities, on_way = paths.nodes_on(ways)
-            wanted = sorted({*on_way, *ranked.units.tolist()})
-            unit_ids = dict(zip(wanted, view.unit_ids(wanted), strict=True))
-            entity_ids = dict(zip(entities, view.entity_ids(entities), strict=True))
-            entity_names = dict(zip(entities, view.entity_names(entities), strict=True))
+        ids = self.view.unit_ids(ranked.units.tolist())
+        index = dict(zip(ids, ranked.units.tolist(), strict=True))
         with clock("read"):
-            read = {e.id: e for e in self._reader.read([unit_ids[u] for u in wanted])}
-        with clock("paths"):
-            ranks = {name: order.ranks_of(held, ranked.units) for name, held in ranked.lists.items() if len(held)}
-            out: list[Evidence] = []
-            for i, unit in enumerate(ranked.units.tolist()):
-                if (skeleton := read.get(unit_ids[unit])) is None:
-                    continue
+            read = {e.id: e for e in self._reader.read(ids)}
+        ranks = {name: order.ranks_of(held, ranked.units) for name, held in sorted(ranked.lists.items()) if len(held)}
+        found: list[Evidence] = []
+        for i, name in enumerate(ids):
+            if (skeleton := read.get(name)) is not None:
                 channels = tuple(
-                    Channel(name=name, rank=int(places[i]), score=float(scores[i]))
-                    for name, (places, scores) in sorted(ranks.items())
+                    Channel(name=channel, rank=int(places[i]), score=float(scores[i]))
+                    for channel, (places, scores) in ranks.items()
                     if places[i]
                 )
-                way = ways[i]
-                path = None
-                if way is not None:
-                    path = paths.named_path(
-                        way,
-                        entity_ids=entity_ids,
-                        entity_names=entity_names,
-                        unit_ids=unit_ids,
-                        unit_name=lambda node: _readable(read.get(node), node),
-                    )
-                out.append(replace(skeleton, score=float(ranked.scores[i]), channels=channels, path=path))
-        return out
+                found.append(replace(skeleton, score=float(ranked.scores[i]), channels=channels))
+        if self._reranker is not None and question:
+            with clock("rerank"):
+                found = self._reranker.rerank(question, found)
+        with clock("collapse"):
+            found = fold_repeats(found, k) if collapse else found[:k]
+        with clock("paths"):
+            return self._with_paths(found, [index[e.id] for e in found], ranked)
+
+    def _with_paths(self, found: list[Evidence], units: list[int], ranked: RankedUnits) -> list[Evidence]:
+        view = self.view
+        ways = paths.find_ways(
+            view,
+            self.graph,
+            np.array(units, dtype=np.int64),
+            question=ranked.question_seeds,
+            sentence=ranked.sentence_seeds,
+            sentences=ranked.sentences,
+            cosines=ranked.cosines,
+        )
+        entities, on_way = paths.nodes_on(ways)
+        unit_ids = dict(zip(on_way, view.unit_ids(on_way), strict=True))
+        known = {e.id: e for e in found}
+        known.update({e.id: e for e in self._reader.read([i for i in unit_ids.values() if i not in known])})
+        names = paths.Names(
+            entity_ids=dict(zip(entities, view.entity_ids(entities), strict=True)),
+            entity_names=dict(zip(entities, view.entity_names(entities), strict=True)),
+            unit_ids=unit_ids,
+            unit_names={u: _readable(known.get(i), i) for u, i in unit_ids.items()},
+        )
+        return [
+            e if way is None else replace(e, path=paths.named_path(way, names))
+            for e, way in zip(found, ways, strict=True)
+        ]
 
 
 def _readable(evidence: Evidence | None, node: str) -> str:

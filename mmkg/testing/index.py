@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from mmkg.algorithms.names import tokenize
 from mmkg.algorithms.terms import terms
 from mmkg.protocols import Deriver, FloatArray, IntArray
 from mmkg.types import Modality, NameSpan, Span, Unit, UnitDerivation, UnitInput
@@ -55,7 +56,6 @@ class MemoryIndex:
         *,
         sentence_vectors: Mapping[str, FloatArray] | None = None,
         generation: int = 1,
-        fold_words: Callable[[str], Sequence[str]] = lambda text: text.casefold().replace(".", " ").split(),
     ) -> None:
         if len({u.id for u in units}) != len(units):
             raise ValueError("two units have one id")
@@ -70,7 +70,7 @@ class MemoryIndex:
         ]
         self._set_documents()
         self._set_entities(derived)
-        self._set_terms(fold_words)
+        self._set_terms()
         self._unit_vectors = {
             space: (
                 np.array([i for i, u in enumerate(units) if space in u.vectors], dtype=np.int64),
@@ -124,7 +124,7 @@ class MemoryIndex:
         cells = {(s, self._index[name]): 1 for s, (_, names) in enumerate(rows) for name in names}
         self.sentence_entities: sp.csr_matrix = _matrix(cells, (len(rows), self.n_entities), np.int8)
 
-    def _set_terms(self, fold_words: Callable[[str], Sequence[str]]) -> None:
+    def _set_terms(self) -> None:
         postings: dict[str, list[tuple[int, int]]] = defaultdict(list)
         lengths = []
         self._file_words: dict[str, list[int]] = defaultdict(list)
@@ -133,7 +133,7 @@ class MemoryIndex:
             lengths.append(sum(words.values()))
             for word, n in words.items():
                 postings[word].append((i, n))
-            for word in sorted(set(fold_words(unit.file_name))):
+            for word in sorted({t.folded for t in tokenize(unit.file_name)}):
                 self._file_words[word].append(i)
         self.unit_length: npt.NDArray[np.int32] = np.array(lengths, dtype=np.int32)
         self._postings = {

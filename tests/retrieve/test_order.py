@@ -1,0 +1,74 @@
+"""One order from many lists."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mmkg.retrieve.order import base_order, file_names_asked_for, ranks_of, with_side_lists
+from mmkg.retrieve.walk import RankedList, empty
+
+
+def ranked(name, units, scores=None):
+    scores = scores or [1.0 / (i + 1) for i in range(len(units))]
+    return RankedList(name, np.array(units, dtype=np.int64), np.array(scores, dtype=np.float64))
+
+
+units = st.lists(st.integers(0, 30), unique=True, max_size=20)
+
+
+def test_the_walk_leads_and_the_rest_follows():
+    base = base_order(ranked("walk", [5, 3]), [ranked("bm25", [1, 5]), ranked("dense", [1, 2])])
+    assert base.name == "walk"
+    assert base.units.tolist() == [5, 3, 1, 2]
+
+
+def test_without_a_walk_the_flat_lists_are_fused():
+    base = base_order(empty("walk"), [ranked("bm25", [1, 5]), ranked("dense", [2, 1])])
+    assert base.name == "fusion"
+    assert base.units.tolist() == [1, 2, 5]
+
+
+def test_side_lists_take_every_third_place_in_turn():
+    out = with_side_lists(ranked("walk", [0, 1, 2, 3, 4, 5]), [ranked("pixels", [10, 11]), ranked("filename", [20])], 9)
+    assert out.units.tolist() == [0, 1, 10, 2, 3, 20, 4, 5, 11]
+
+
+def test_a_side_unit_that_is_above_already_takes_no_place():
+    out = with_side_lists(ranked("walk", [0, 1, 2]), [ranked("pixels", [1])], 3)
+    assert out.units.tolist() == [0, 1, 2]
+
+
+@given(units, st.lists(units, max_size=3), st.integers(1, 12))
+def test_order_has_each_unit_once_and_no_rising_score(base, sides, k):
+    out = with_side_lists(ranked("walk", base), [ranked("s", s) for s in sides], k)
+    available = set(base).union(*sides)
+    assert len(out) == min(k, len(available))
+    assert len(set(out.units.tolist())) == len(out)
+    assert set(out.units.tolist()) <= available
+    assert (np.diff(out.scores) <= 0).all()
+    kept = [u for u in out.units.tolist() if u in base]
+    if not sides:
+        assert kept == base[:k]
+    # The base order holds at least two of any three places, as long as it has units.
+    assert len(kept) >= min(len(base), k - k // 3)
+
+
+@given(units, st.lists(units, min_size=3, max_size=3))
+def test_base_order_scores_lie_in_the_unit_interval_and_do_not_rise(walk, flat):
+    out = base_order(ranked("walk", walk), [ranked("f", f) for f in flat])
+    assert set(out.units.tolist()) == set(walk).union(*flat)
+    assert ((out.scores > 0) & (out.scores <= 1)).all()
+    assert (np.diff(out.scores) <= 0).all()
+
+
+def test_file_names_need_half_of_the_words_and_follow_the_base_order():
+    strong = file_names_asked_for(ranked("filename", [4, 7, 9, 2], [0.8, 0.5, 0.5, 0.4]), ranked("walk", [9, 7]))
+    assert strong.units.tolist() == [4, 9, 7]
+
+
+def test_ranks_start_at_one_and_absent_is_zero():
+    ranks, scores = ranks_of(ranked("bm25", [7, 3], [2.0, 1.0]), np.array([3, 4, 7]))
+    assert ranks.tolist() == [2, 0, 1]
+    assert scores.tolist() == [1.0, 0.0, 2.0]
