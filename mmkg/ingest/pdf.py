@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,7 @@ MAX_FIGURES = 200
 """Figures cut out of one document; more give a note."""
 MAX_MEDIA_BYTES = 256 * 2**20
 """Bytes of all pictures cut out of one document; past it words are still read, pictures are not kept."""
+_TABLE_TITLE = re.compile(r"^table\s+[A-Z]?\d", re.IGNORECASE)
 _NO_TEXT = 10
 _SCAN_STAMP = 200
 """A page that is one picture and has fewer characters than this (a stamp, a page number) is read as a scan."""
@@ -135,6 +137,7 @@ def _read_pages(pdfium: Any, work: _Work, count: int) -> list[PdfPage]:
     out: list[PdfPage] = []
     characters = 0
     failed = []
+    unreadable = 0
     for index in range(count):
         try:
             page = work.document[index]
@@ -143,24 +146,30 @@ def _read_pages(pdfium: Any, work: _Work, count: int) -> list[PdfPage]:
             continue
         try:
             matrix = PageMatrix(page)
+            segments = page_segments(page, matrix)
             read = PdfPage(
                 number=index + 1,
                 width=matrix.width,
                 height=matrix.height,
-                lines=to_lines(page_segments(page, matrix)),
+                lines=to_lines(segments or []),
                 drawn=drawn_objects(page, matrix, work.limits.pixels),
             )
             read.scan = read.n_characters < _NO_TEXT or (
                 read.n_characters < _SCAN_STAMP and covers_page(read.drawn, matrix)
             )
+            unreadable += segments is None
             # An empty page is no scan: nothing is drawn on it.
-            read.scan = read.scan and bool(read.drawn.images or read.drawn.paths or read.drawn.forms)
+            read.scan = read.scan and bool(
+                segments is None or read.drawn.images or read.drawn.paths or read.drawn.forms
+            )
         finally:
             page.close()
         characters += read.n_characters
         if characters > work.limits.characters:
             raise LimitExceededError("characters", f"more than {work.limits.characters} characters of text")
         out.append(read)
+    if unreadable:
+        work.notes.append(f"the text of {unreadable} of {count} pages has no Unicode meaning; it is read as a picture")
     if failed:
         work.notes.append(f"{len(failed)} of {count} pages cannot be read (first: page {failed[0]})")
     return out
@@ -213,6 +222,8 @@ def _is_prose(block: Any) -> bool:
         cells = [cell.text for row in block.rows for cell in row]
         return sum(len(text) > 6 for text in cells) > 0.3 * len(cells)
     words = block.words
+    if _TABLE_TITLE.match(words):
+        return True
     return len(words) >= 60 and len(words) / len(block.lines) >= 30
 
 

@@ -158,16 +158,28 @@ def find_figures(
     """
     whole = page.width * page.height
     boxes = [p.box for p in drawn.images if p.key not in templates and area(p.box) < 0.8 * whole]
-    found = [FigureBox(box) for box in _clusters(boxes, 500)]
+    found: list[FigureBox] = []
+    for cluster in _clusters(boxes, 500):
+        # Photographs scattered around running text are figures each for itself.
+        mixed = any(inside(p, cluster) for p in prose)
+        found += [FigureBox(b) for b in boxes if inside(b, cluster)] if mixed else [FigureBox(cluster)]
     _pair(found, captions, prose)
     found = _merged(found, captions, prose)
-    out = [f for f in found if _large(f.box)]
     for n, caption in enumerate(captions):
-        if not any(f.caption == n for f in out):
-            box = _drawing(drawn, page, caption, [*prose, *(c for i, c in enumerate(captions) if i != n)], labels)
-            if box is not None and not any(_shared(box, f.box) > 0.5 for f in out):
-                out.append(FigureBox(box, n, drawn=True))
-    return sorted(out, key=lambda f: (f.box[1], f.box[0]))
+        barriers = [*prose, *(c for i, c in enumerate(captions) if i != n)]
+        box = _drawing(drawn, page, caption, barriers, labels)
+        if box is None:
+            continue
+        own = next((f for f in found if f.caption == n), None)
+        if own is None:
+            # A drawing takes in the pictures that stand inside it.
+            found = [f for f in found if f.caption is not None or _shared(box, f.box) < 0.5]
+            if not any(_shared(box, f.box) > 0.5 for f in found):
+                found.append(FigureBox(box, n, drawn=True))
+        elif area(box) > 1.1 * area(own.box) and _shared(box, own.box) > 0.5:
+            own.box, own.drawn = union((box, own.box)), True
+            found = [f for f in found if f is own or f.caption is not None or _shared(own.box, f.box) < 0.8]
+    return sorted((f for f in found if _large(f.box)), key=lambda f: (f.box[1], f.box[0]))
 
 
 def _large(box: Box) -> bool:
@@ -239,29 +251,55 @@ def _merged(figures: Sequence[FigureBox], captions: Sequence[Box], prose: Sequen
 
 
 def _drawing(drawn: Drawn, page: Sized, caption: Box, barriers: Sequence[Box], labels: Sequence[Box]) -> Box | None:
-    """The drawing that a caption belongs to: strokes above it (else below) up to the next running text, with labels."""
+    """The drawing that a caption belongs to: strokes and pictures above it (else below) up to the next running text.
+
+    It stays in the caption's column, and takes in the short lines of text that touch it.
+    """
     whole = page.width * page.height
     shapes = [b for b in (*drawn.forms, *drawn.paths, *(p.box for p in drawn.images)) if area(b) < 0.6 * whole]
-    width = caption[2] - caption[0]
-    left, right = caption[0] - width // 4 - 2_000, caption[2] + width // 4 + 2_000
+    left, right = _column(page, caption, barriers)
     for above in (True, False):
         reach = [b for b in barriers if overlap(left, right, b[0], b[2]) > 0.3 * (b[2] - b[0])]
         if above:
-            low = max((b[3] for b in reach if b[3] <= caption[1] + 200), default=0)
-            zone = (0, low, page.width, caption[1] + 200)
+            zone = (max((b[3] for b in reach if b[3] <= caption[1] + 200), default=0), caption[1] + 200)
         else:
-            high = min((b[1] for b in reach if b[1] >= caption[3] - 200), default=page.height)
-            zone = (0, caption[3] - 200, page.width, high)
-        held = [b for b in shapes if zone[1] <= b[1] and b[3] <= zone[3] and overlap(left, right, b[0], b[2]) > 0]
+            zone = (caption[3] - 200, min((b[1] for b in reach if b[1] >= caption[3] - 200), default=page.height))
+
+        def held(boxes: Sequence[Box], zone: tuple[int, int] = zone) -> list[Box]:
+            return [b for b in boxes if zone[0] <= b[1] and b[3] <= zone[1] and left <= (b[0] + b[2]) / 2 <= right]
+
+        strokes = held(shapes)
         # Rules alone are no figure: something must have height and width.
-        if len(held) < 3 and not any(_large(b) for b in held):
+        if len(strokes) < 3 and not any(_large(b) for b in strokes):
             continue
-        box = max(_clusters(held, 2_500), key=area)
-        if not _large(box):
+        box = max(_clusters(strokes, 4_000), key=area, default=None)
+        if box is None or not _large(box):
             continue
-        near = [b for b in labels if _distance(b, box) <= 1_500 and zone[1] <= b[1] and b[3] <= zone[3]]
-        return union((box, *near))
+        return _grown(box, held(labels))
     return None
+
+
+def _column(page: Sized, caption: Box, prose: Sequence[Box]) -> tuple[int, int]:
+    """Left and right bound of the text column a caption stands in; the whole page for one across the middle."""
+    middle = page.width / 2
+    narrow = [b for b in prose if b[2] - b[0] < 0.55 * page.width and not b[0] < 0.9 * middle < 1.1 * middle < b[2]]
+    if not narrow or caption[0] < 0.9 * middle < 1.1 * middle < caption[2]:
+        return 0, page.width
+    on_left = (caption[0] + caption[2]) / 2 < middle
+    same = [b for b in narrow if ((b[0] + b[2]) / 2 < middle) == on_left]
+    other = [b for b in narrow if ((b[0] + b[2]) / 2 < middle) != on_left]
+    if not same or not other:
+        return 0, page.width
+    return (0, min(b[0] for b in other)) if on_left else (max(b[2] for b in other), page.width)
+
+
+def _grown(box: Box, labels: Sequence[Box]) -> Box:
+    """The box with the labels that touch it, and those that touch these."""
+    rest = list(labels)
+    while near := [b for b in rest if _distance(b, box) <= 1_000]:
+        box = union((box, *near))
+        rest = [b for b in rest if b not in near]
+    return box
 
 
 # ---- Rendering ------------------------------------------------------------------------------------------------------

@@ -131,10 +131,11 @@ class _Run:
         self.size, self.bold, self.angle = size, bold, angle
 
 
-def page_segments(page: Any, matrix: PageMatrix) -> list[Segment]:
+def page_segments(page: Any, matrix: PageMatrix) -> list[Segment] | None:
     """The segments of a page in the order of its content stream, as pdfium reads it.
 
-    page: an open pypdfium2 page. Characters outside the page are left out: they are not printed.
+    page: an open pypdfium2 page. Characters outside the page are left out: they are not printed. None if the text cannot
+    be decoded: a font without a map to Unicode gives control and private characters, which are shapes and no words.
     """
     import pypdfium2.raw as c
 
@@ -145,13 +146,13 @@ def page_segments(page: Any, matrix: PageMatrix) -> list[Segment]:
         textpage.close()
 
 
-def _collect(c: Any, raw: Any, count: int, matrix: PageMatrix) -> list[Segment]:
+def _collect(c: Any, raw: Any, count: int, matrix: PageMatrix) -> list[Segment] | None:
     left, right, bottom, top = (ctypes.c_double() for _ in range(4))
     m = c.FS_MATRIX()
     out: list[Segment] = []
     run: _Run | None = None
     blank = False
-    high = 0
+    high = legible = odd = 0
 
     def flush(broken: bool = False) -> None:
         nonlocal run, blank
@@ -183,11 +184,13 @@ def _collect(c: Any, raw: Any, count: int, matrix: PageMatrix) -> list[Segment]:
             code = 0x10000 + ((high - 0xD800) << 10) + (code - 0xDC00) if high else 0
             high = 0
         char = clean_character(chr(code)) if 0 < code < 0x110000 else ""
-        if not char:
+        if not char or char == "\ufffd":
+            odd += code not in (0, 0x200B, 0xFEFF)
             continue
         if char == " ":
             blank = True
             continue
+        legible += 1
         c.FPDFText_GetCharBox(raw, i, left, right, bottom, top)
         x0, x1, y0, y1 = left.value, right.value, bottom.value, top.value
         if run is not None and _parts(run, x0, x1, y0, y1):
@@ -202,7 +205,7 @@ def _collect(c: Any, raw: Any, count: int, matrix: PageMatrix) -> list[Segment]:
         run.x0, run.x1 = min(run.x0, x0), max(run.x1, x1)
         run.y0, run.y1 = min(run.y0, y0), max(run.y1, y1)
     flush()
-    return out
+    return None if odd > 20 and odd > 0.2 * legible else out
 
 
 def _undoubled(text: str) -> str:
