@@ -29,11 +29,6 @@ _SMALLEST = 40
 """Pictures with a side under this many pixels are bullets and rules."""
 _MOST_USES = 3
 """A picture that stands in more places than this is decoration: it is kept once."""
-_SKIPPED = frozenset(("del", "moveFrom", "Fallback", "pPr", "rPr", "instrText", "tblPr", "trPr", "tcPr", "sectPr"))
-_AUTOMATIC_ALT = re.compile(
-    r"\s*Description automatically generated.*$|^(?:picture|image|graphic|grafik|bild|photo|shape|diagram)\s*\d*$",
-    re.IGNORECASE,
-)
 
 
 def load_docx(path: Path, media_type: str, limits: Limits, ocr: bool) -> RawDocument:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from mmkg.config import Limits
 from mmkg.errors import LimitExceededError
 from mmkg.ingest.docx_parts import Container
 from mmkg.ingest.pdf_text import CAPTION
@@ -69,7 +70,7 @@ def _child(element: Any, *names: str) -> Any | None:
 
 
 def read_styles(container: Container, folder: str) -> dict[str, Style]:
-    """Paragraph styles by id, with the heading level they give (0: title, -1: none), inherited from what they build on."""
+    """Paragraph styles by id; the heading level is inherited from what a style builds on."""
     tree = container.tree(posixpath.join(folder, "styles.xml"))
     own: dict[str, tuple[str, str, int | None]] = {}
     for style in () if tree is None else tree:
