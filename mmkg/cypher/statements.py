@@ -77,17 +77,15 @@ def known_ids(label: str) -> str:
 
 
 def edges_at(label: str, *, direction: str, types: tuple[str, ...] = (), limited: bool = False) -> str:
-    """Edges of $ids of one label, direction out or in. Returns type, source, target, their labels and props, in order.
-
-    limited: with $limit.
-    """
+    """Edges of $ids of one label, direction out or in. Returns type, source, target, props and the labels of the other end,
+    in order if limited (with $limit)."""
     kinds = ":" + "|".join(_type(t) for t in types) if types else ""
     near = f"(n:{_label(label)} {{id: i}})"
     pattern = f"{near}-[r{kinds}]->(o)" if direction == "out" else f"{near}<-[r{kinds}]-(o)"
     a, b = ("n", "o") if direction == "out" else ("o", "n")
     text = (
         f"UNWIND $ids AS i MATCH {pattern} RETURN type(r) AS type, {a}.id AS source, {b}.id AS target, "
-        f"labels({a}) AS source_labels, labels({b}) AS target_labels, properties(r) AS props"
+        "labels(o) AS labels, properties(r) AS props"
     )
     return text + (" ORDER BY type, source, target LIMIT $limit" if limited else "")
 

@@ -24,10 +24,10 @@ def node_row(row: dict[str, Any]) -> list[Any]:
     return [primary(row["labels"]), row["id"], properties]
 
 
-def edge_row(row: dict[str, Any]) -> list[Any]:
-    """[type, source, target, source label, target label, properties] from a row of statements.edges_at."""
+def edge_row(row: dict[str, Any], label: str, direction: str) -> list[Any]:
+    """[type, source, target, source label, target label, properties] from a row of statements.edges_at(label)."""
     properties = {k: v for k, v in row["props"].items() if k != "type" and v is not None}
-    ends = (primary(row["source_labels"]), primary(row["target_labels"]))
+    ends = (label, primary(row["labels"])) if direction == "out" else (primary(row["labels"]), label)
     return [row["type"], row["source"], row["target"], *ends, properties]
 
 

@@ -11,6 +11,7 @@ from mmkg.errors import CypherError, QueryLimitError, StoreError
 from mmkg.schema import EDGE_TYPES
 from mmkg.types import Edge, Node
 
+_encode = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 _PAGE = 2_000
 _PART_BYTES = 1 << 20
 _PARAMETER_BYTES = 16 * 2**20
@@ -26,7 +27,7 @@ class Batches:
 
     def add(self, key: tuple[str, ...], row: dict[str, Any]) -> None:
         try:
-            text = json.dumps(row, allow_nan=False, separators=(",", ":"))
+            text = _encode(row)
         except (ValueError, TypeError) as e:
             raise StoreError(f"a property that the graph does not take, in {key[1]} {row}: {e}") from e
         self._rows.setdefault(key, []).append(text)

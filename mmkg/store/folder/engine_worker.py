@@ -224,7 +224,7 @@ class Engine:
 
     def op_edges(self, label: str, ids: Sequence[str]) -> list[list[Any]]:
         """Outgoing edges of these nodes."""
-        rows = [engine_results.edge_row(r) for r in self.read(st.edges_at(label, direction="out"), ids=ids)]
+        rows = [engine_results.edge_row(r, label, "out") for r in self.read(st.edges_at(label, direction="out"), ids=ids)]
         return sorted(rows, key=lambda r: (r[1], r[0], r[2]))
 
     def op_neighbors(self, ids: Sequence[str], types: Sequence[str], direction: str, limit: int) -> list[list[Any]]:
@@ -236,7 +236,7 @@ class Engine:
             for way in ("out", "in") if direction == "both" else (direction,):
                 text = st.edges_at(label, direction=way, types=tuple(types), limited=True)
                 for row in self.read(text, ids=members, limit=limit):
-                    edges.setdefault((row["type"], row["source"], row["target"]), engine_results.edge_row(row))
+                    edges.setdefault((row["type"], row["source"], row["target"]), engine_results.edge_row(row, label, way))
         return [edges[k] for k in sorted(edges)[:limit]]
 
     def op_path(self, source: str, target: str, max_hops: int) -> list[list[str]] | None:
@@ -300,9 +300,11 @@ def _text(e: BaseException) -> str:
 
 def answer(engine: Engine, request: Any) -> dict[str, Any]:
     """Run one request and give the reply. Every exception of the engine becomes a named error here."""
+    name = ""
     try:
         arguments = dict(request)
-        operation: Callable[..., Any] | None = getattr(engine, f"op_{arguments.pop('op')}", None)
+        name = arguments.pop("op")
+        operation: Callable[..., Any] | None = getattr(engine, f"op_{name}", None)
         if operation is None:
             raise Refusal("request", "no such operation")
         return {"ok": operation(**arguments)}
@@ -311,15 +313,9 @@ def answer(engine: Engine, request: Any) -> dict[str, Any]:
     except MemoryError:
         return {"error": "nomemory", "message": "out of memory"}
     except Exception as e:  # the one place where the engine's errors become ours
-        kind = {
-            "CypherTimeoutError": "time",
-            "ReadOnlyError": "write",
-            "CypherSyntaxError": "cypher",
-            "CypherTypeMismatchError": "cypher",
-            "CypherExecutionError": "cypher",
-            "FileIoError": "io",
-            "OSError": "io",
-        }.get(type(e).__name__, "io" if isinstance(e, OSError) else "engine")
+        kind = {"CypherTimeoutError": "time", "ReadOnlyError": "write", "FileIoError": "io"}.get(
+            type(e).__name__, "io" if isinstance(e, OSError) else "cypher" if name == "query" else "engine"
+        )
         if kind in ("cypher", "engine") and _TOO_MUCH.search(str(e)):
             kind = "memory"
         return {"error": kind, "message": _text(e)}
