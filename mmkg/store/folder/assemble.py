@@ -16,7 +16,7 @@ import scipy.sparse as sp
 from mmkg.errors import StoreDamagedError
 from mmkg.protocols import IntArray
 from mmkg.store.folder.merge import newest, ranges
-from mmkg.store.folder.segment import IncidenceSegment, TextSegment, indptr_of
+from mmkg.store.folder.segment import IncidenceSegment, TextSegment, distinct, indptr_of
 
 Int32 = npt.NDArray[np.int32]
 
@@ -103,7 +103,7 @@ def assemble_incidence(segments: Sequence[IncidenceSegment], units: Units) -> In
         mark = np.zeros(len(segment.keys), dtype=bool)
         mark[segment.entity[np.repeat(view >= 0, np.diff(segment.indptr))]] = True
         used.append(mark)
-    keys = np.unique(np.concatenate([np.empty(0, np.int64), *(s.keys[m] for s, m in zip(segments, used, strict=True))]))
+    keys = distinct(np.concatenate([np.empty(0, np.int64), *(s.keys[m] for s, m in zip(segments, used, strict=True))]))
     n_units, n_sentences = len(units.ids), int(units.sentence_start[-1])
     entry_unit, entry_entity, counts, shares, named_by, named = [], [], [], [], [], []
     for segment, view in zip(segments, rows, strict=True):

@@ -22,6 +22,7 @@ from mmkg.store.folder.segment import (
     SegmentFile,
     SpaceRows,
     TextSegment,
+    distinct,
     incidence_metadata,
     indptr_of,
     text_metadata,
@@ -163,7 +164,7 @@ def merge_incidence(
     sizes = np.concatenate([np.diff(s.sentence_indptr) for s in segments])[sentences]
     named = np.concatenate([s.keys[s.sentence_entity] for s in segments])[ranges(begin, sizes)]
     keys = np.concatenate([s.keys[s.entity] for s in segments])[entries]
-    table = np.unique(keys)
+    table = distinct(keys)
     tensors = {
         "no": no[kept],
         "generation": np.concatenate([s.generation for s in segments])[kept],
@@ -212,7 +213,7 @@ def _survivors(
 def _merged_postings(
     segments: Sequence[TextSegment], maps: Sequence[npt.NDArray[np.int32]], n_rows: int
 ) -> dict[str, npt.NDArray[Any]]:
-    table = np.unique(np.concatenate([segment.term_hash for segment in segments]))
+    table = distinct(np.concatenate([segment.term_hash for segment in segments]))
     terms, units, tf = [], [], []
     for segment, new in zip(segments, maps, strict=True):
         unit = new[segment.post_unit]

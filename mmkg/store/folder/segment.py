@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,8 @@ from mmkg.store.folder.vectors import VectorRows, quantise, step_of
 TEXT = "text"
 INCIDENCE = "inc"
 _FORMAT = "1"
+
+_T = TypeVar("_T", bound=np.generic)
 
 _term_key = lru_cache(maxsize=1 << 18)(term_key)
 
@@ -127,7 +129,7 @@ def write_incidence_segment(
             sentences.append(own)
             lengths.append(len(own))
     flat = _joined(entities, np.int64)
-    table = np.unique(flat)
+    table = distinct(flat)
     tensors = {
         "no": np.array([row.no for row in rows], dtype=np.int64),
         "generation": np.full(len(rows), generation, dtype=np.int64),
@@ -246,6 +248,14 @@ def indptr_of(lengths: Sequence[int] | npt.NDArray[Any]) -> npt.NDArray[np.int64
     out = np.zeros(len(lengths) + 1, dtype=np.int64)
     np.cumsum(lengths, out=out[1:])
     return out
+
+
+def distinct(values: npt.NDArray[_T]) -> npt.NDArray[_T]:
+    """The distinct values, ascending. numpy.unique hashes integers since 2.3, which is fifty times slower on a million keys."""
+    ordered = np.sort(values)
+    first = np.ones(len(ordered), dtype=bool)
+    first[1:] = ordered[1:] != ordered[:-1]
+    return ordered[first]
 
 
 def write_tensors(path: Path, tensors: Mapping[str, npt.NDArray[Any]], metadata: Mapping[str, str]) -> SegmentFile:
