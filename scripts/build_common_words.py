@@ -1,4 +1,4 @@
-"""Build mmkg/algorithms/common_words.txt: words written in lower case more often than with a capital inside sentences.
+"""Build mmkg/algorithms/common_words.txt: words written in lower case more often than as a name of one word.
 
     python scripts/build_common_words.py --data FOLDER [--min-count 2]
 
@@ -14,7 +14,7 @@ import json
 from collections import Counter
 from pathlib import Path
 
-from mmkg.algorithms.names import begins_sentence, tokenize
+from mmkg.algorithms.names import Token, begins_sentence, tokenize
 from mmkg.algorithms.words import STOP
 
 SETS = ("musique_train", "hotpotqa_train", "2wikimultihopqa_train")
@@ -22,19 +22,35 @@ TARGET = Path(__file__).parents[1] / "mmkg" / "algorithms" / "common_words.txt"
 
 
 def common_words(texts: set[str], min_count: int) -> list[str]:
-    """Folded words seen at least min_count times in lower case and more often so than capitalised inside a sentence."""
+    """Folded words seen at least min_count times in lower case, and more often so than with a capital inside sentences.
+
+    For words seen five times and more only capitals with no other beside them count against it: "Hudson River" and
+    "Brooklyn Museum" do not make names of "River" and "Museum".
+    """
     lower: Counter[str] = Counter()
     capital: Counter[str] = Counter()
+    alone: Counter[str] = Counter()
     for text in texts:
-        for token in tokenize(text):
-            surface = text[token.start : token.end]
+        tokens = tokenize(text)
+        for i, token in enumerate(tokens):
             if not token.folded.isalpha():
                 continue
-            if surface.islower():
+            if text[token.start : token.end].islower():
                 lower[token.folded] += 1
             elif not begins_sentence(text, token.start):
                 capital[token.folded] += 1
-    return sorted(w for w, n in lower.items() if n >= min_count and n > capital[w] and len(w) > 1 and w not in STOP)
+                alone[token.folded] += not _beside_capital(text, tokens, i)
+    return sorted(
+        word
+        for word, n in lower.items()
+        if n >= min_count and n > (alone if n >= 5 else capital)[word] and len(word) > 1 and word not in STOP
+    )
+
+
+def _beside_capital(text: str, tokens: list[Token], i: int) -> bool:
+    before = i > 0 and tokens[i].joins and text[tokens[i - 1].start].isupper()
+    after = i + 1 < len(tokens) and tokens[i + 1].joins and text[tokens[i + 1].start].isupper()
+    return before or after
 
 
 def main() -> None:
