@@ -476,9 +476,11 @@ def _pixel_query(text: Encoder | None, pixels: Encoder | None) -> Callable[[Any]
     """How a question's vector is aimed at pictures; None where text and pictures share no space."""
     if text is None or pixels is None:
         return None
-    from mmkg.encode.registry import pixel_query
+    from mmkg.encode.bridge import bridge_query, bridge_space
 
-    return pixel_query(text, pixels)
+    if pixels.space != bridge_space(text.space):
+        return None
+    return lambda vector: bridge_query(vector[None])[0]
 
 
 def _modalities(value: str | Modality | Iterable[str | Modality] | None) -> frozenset[Modality] | None:
