@@ -77,7 +77,7 @@ def tokenize(cypher: str) -> list[Token]:
             end = _quoted_end(cypher, at)
             tokens.append(Token(QUOTED, cypher[at + 1 : end - 1].replace("``", "`"), at, end))
             at = end
-        elif "0" <= c <= "9" or (c == "." and _starts_fraction(cypher, at, tokens)):
+        elif "0" <= c <= "9" or (c == "." and "0" <= cypher[at + 1 : at + 2] <= "9"):
             at = _number(cypher, at, tokens)
         elif c == "$" and at + 1 < n and (_is_name(cypher[at + 1]) or cypher[at + 1] == "`"):
             at = _parameter(cypher, at, tokens)
@@ -135,6 +135,8 @@ def _line_end(cypher: str, at: int) -> int:
 def _comment(cypher: str, at: int, end: int) -> int:
     if "\\u" in cypher[at:end]:
         raise _bad(cypher, at, "a Unicode escape in a comment (some engines decode it before they look for the end)")
+    if "\r" in cypher[at:end].replace("\r\n", "\n").removesuffix("\r"):
+        raise _bad(cypher, at, "a carriage return in a comment (some engines end it there)")
     return end
 
 
@@ -180,14 +182,6 @@ def _quoted_end(cypher: str, at: int) -> int:
             raise _bad(cypher, at, "an empty back-ticked name")
         return i + 1
     raise _bad(cypher, at, "a back-ticked name that does not end")
-
-
-def _starts_fraction(cypher: str, at: int, tokens: list[Token]) -> bool:
-    """`.5` after an operator is a number; after a name or bracket the dot is an access."""
-    if at + 1 >= len(cypher) or not ("0" <= cypher[at + 1] <= "9"):
-        return False
-    last = tokens[-1] if tokens else None
-    return last is None or (last.kind == SYMBOL and last.text not in (")", "]", "}", ".."))
 
 
 def _number(cypher: str, at: int, tokens: list[Token]) -> int:

@@ -224,7 +224,9 @@ class Engine:
 
     def op_edges(self, label: str, ids: Sequence[str]) -> list[list[Any]]:
         """Outgoing edges of these nodes."""
-        rows = [engine_results.edge_row(r, label, "out") for r in self.read(st.edges_at(label, direction="out"), ids=ids)]
+        rows = [
+            engine_results.edge_row(r, label, "out") for r in self.read(st.edges_at(label, direction="out"), ids=ids)
+        ]
         return sorted(rows, key=lambda r: (r[1], r[0], r[2]))
 
     def op_neighbors(self, ids: Sequence[str], types: Sequence[str], direction: str, limit: int) -> list[list[Any]]:
@@ -236,7 +238,9 @@ class Engine:
             for way in ("out", "in") if direction == "both" else (direction,):
                 text = st.edges_at(label, direction=way, types=tuple(types), limited=True)
                 for row in self.read(text, ids=members, limit=limit):
-                    edges.setdefault((row["type"], row["source"], row["target"]), engine_results.edge_row(row, label, way))
+                    edges.setdefault(
+                        (row["type"], row["source"], row["target"]), engine_results.edge_row(row, label, way)
+                    )
         return [edges[k] for k in sorted(edges)[:limit]]
 
     def op_path(self, source: str, target: str, max_hops: int) -> list[list[str]] | None:
