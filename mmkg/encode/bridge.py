@@ -87,8 +87,8 @@ class BridgeEncoder:
     def encode_document(self, items: Sequence[Any], *, batch_size: int = 64) -> FloatArray:
         """(n, dim) float32, unit rows, in the order of items (bytes of picture files).
 
-        batch_size: pictures held at a time. Raises EncodeError that names the first item that cannot be decoded,
-        ValueError for an item that is not bytes.
+        batch_size changes nothing: as many pictures are decoded at a time as there are threads. Raises EncodeError that
+        names the first item that cannot be decoded, ValueError for an item that is not bytes.
         """
         for i, item in enumerate(items):
             if not isinstance(item, (bytes, bytearray, memoryview)):

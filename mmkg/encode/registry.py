@@ -6,6 +6,8 @@ unless a caller passes allow_download=True.
 
 from __future__ import annotations
 
+from typing import Any
+
 from mmkg.config import Settings
 from mmkg.encode import weights
 from mmkg.encode.text import MINILM, SplitEncoder
@@ -51,9 +53,10 @@ def load_text_encoder(
 def _minilm(device: str, runtime: str | None, threads: int | None) -> Encoder:
     """The packaged MiniLM on what is here.
 
-    Measured on two cores without bf16, 100-word texts: onnx int8 17-24 texts/s, torch fp32 11-14; a question 7.5 ms
-    against 23 ms, the start 0.6 s against 4 s. So torch is used only where it computes in half precision, then for many
-    texts at a time, and questions stay on onnx.
+    Measured on a core without bf16, 100-word texts, per second of processor time: onnx int8 21 texts, torch fp32 23; a
+    question 10 ms against 15 to 20, the start 0.6 s against 4 s; and torch's threads wait on each other where other work
+    shares the cores. So torch is used only where it computes in half precision, then for many texts at a time, and
+    questions stay on onnx.
     """
     from mmkg.encode.text_onnx import load_minilm_onnx
 
@@ -109,3 +112,10 @@ def load_image_encoder(settings: Settings, *, text: Encoder | None = None, threa
         max_pixels=settings.limits.pixels,
         threads=threads,
     )
+
+
+def environment() -> list[dict[str, Any]]:
+    """One row a model or extra for `mmkg doctor`; see mmkg.encode.environment."""
+    from mmkg.encode import environment as module
+
+    return module.environment()

@@ -45,11 +45,14 @@ class Tokenizer:
         return [e.ids for e in self._tokenizer.encode_batch(list(texts))]
 
 
-def plan(lengths: Sequence[int], *, batch_size: int, max_tokens: int, multiple: int) -> list[list[int]]:
+def plan(
+    lengths: Sequence[int], *, batch_size: int, max_tokens: int, multiple: int, row_step: int = 1
+) -> list[list[int]]:
     """Batches of indices, longest first, so that texts of like length share a batch and little is padded.
 
     A batch holds at most batch_size texts, and at most max_tokens tokens after padding to a multiple of `multiple`
-    (but at least one text). Raises ValueError if batch_size < 1.
+    (but at least one text); where that allows more than row_step texts, a multiple of it. Raises ValueError if
+    batch_size < 1.
 
     >>> plan([3, 40, 5, 38], batch_size=8, max_tokens=80, multiple=8)
     [[1, 3], [2, 0]]
@@ -58,18 +61,29 @@ def plan(lengths: Sequence[int], *, batch_size: int, max_tokens: int, multiple: 
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
     order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
     batches: list[list[int]] = []
-    width = 0
+    room = 0
     for i in order:
-        if not batches or len(batches[-1]) >= batch_size or (len(batches[-1]) + 1) * width > max_tokens:
+        if room == 0:
             batches.append([])
-            width = round_up(lengths[i], multiple)
+            room = max(1, min(batch_size, max_tokens // round_up(lengths[i], multiple)))
+            room -= room % row_step if room > row_step else 0
         batches[-1].append(i)
+        room -= 1
     return batches
 
 
 def round_up(n: int, multiple: int) -> int:
     """The smallest multiple that is at least n (and at least one multiple)."""
     return max(1, -(-n // multiple)) * multiple
+
+
+def few_shapes(n: int, step: int) -> int:
+    """n rounded up to a power of two below `step`, to a multiple of it above.
+
+    >>> [few_shapes(n, 8) for n in (1, 3, 8, 9, 30)]
+    [1, 4, 8, 16, 32]
+    """
+    return round_up(n, step) if n > step else 1 << (n - 1).bit_length()
 
 
 def pack(rows: Sequence[Sequence[int]], *, multiple: int, n_rows: int | None = None) -> tuple[Tokens, Tokens]:
@@ -112,14 +126,14 @@ class TextEncoder(ABC):
     modalities = frozenset({Modality.TEXT})
 
     def __init__(
-        self, space: Space, tokenizer: Tokenizer, *, threads: int, multiple: int, max_tokens: int, pad_rows: bool
+        self, space: Space, tokenizer: Tokenizer, *, threads: int, multiple: int, max_tokens: int, row_step: int = 1
     ) -> None:
         self.space = space
         self._tokenize = tokenizer
         self._threads = threads
         self._multiple = multiple
         self._max_tokens = max_tokens
-        self._pad_rows = pad_rows
+        self._row_step = row_step
 
     @property
     @abstractmethod
@@ -148,11 +162,15 @@ class TextEncoder(ABC):
             return np.zeros((0, self.space.dim), dtype=np.float32)
         tokens = self._tokenize([prefix + t for t in texts] if prefix else list(texts))
         batches = plan(
-            [len(t) for t in tokens], batch_size=batch_size, max_tokens=self._max_tokens, multiple=self._multiple
+            [len(t) for t in tokens],
+            batch_size=batch_size,
+            max_tokens=self._max_tokens,
+            multiple=self._multiple,
+            row_step=self._row_step,
         )
 
         def run(batch: list[int]) -> FloatArray:
-            n_rows = 1 << (len(batch) - 1).bit_length() if self._pad_rows else None
+            n_rows = few_shapes(len(batch), self._row_step)
             ids, mask = pack([tokens[i] for i in batch], multiple=self._multiple, n_rows=n_rows)
             return self._pooled(ids, mask)[: len(batch)]
 

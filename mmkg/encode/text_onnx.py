@@ -63,7 +63,6 @@ class OnnxTextEncoder(TextEncoder):
             threads=threads or default_threads(),
             multiple=8,
             max_tokens=BATCH_TOKENS,
-            pad_rows=False,
         )
         self._precision = precision
         self._session = session(model, name=space.name)

@@ -82,7 +82,7 @@ class TorchTextEncoder(TextEncoder):
     state: bytes of its safetensors file; tokenizer: bytes of tokenizer.json. device: auto, cpu, cuda or mps.
     precision: fp32, bf16 or fp16; default what precision_for says. threads: if given, torch's own number of threads is
     set (it is global to the process).
-    Batches are padded to multiples of 32 tokens and powers of two in rows: bf16 kernels are prepared per shape, and
+    Batches are padded to multiples of 32 tokens and of 8 rows (1, 2, 4 where they are few): bf16 kernels are prepared per shape, and
     ever-changing shapes ran at a tenth of the rate.
     """
 
@@ -110,7 +110,7 @@ class TorchTextEncoder(TextEncoder):
             threads=1,
             multiple=32,
             max_tokens=8192 if self._device == "cpu" else 1 << 17,
-            pad_rows=True,
+            row_step=8,
         )
         self._model = _Bert(torch, state, device=self._device, dtype=dtypes[self._precision])
 

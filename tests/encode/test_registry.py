@@ -10,8 +10,7 @@ import pytest
 
 from mmkg.config import Settings
 from mmkg.encode import registry, weights
-from mmkg.encode.environment import environment
-from mmkg.encode.registry import load_text_encoder
+from mmkg.encode.registry import environment, load_text_encoder
 from mmkg.encode.text import SplitEncoder
 from mmkg.errors import ConfigError, MissingDependencyError, NotFoundError, WeightsError
 

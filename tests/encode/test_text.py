@@ -23,12 +23,17 @@ TEXTS = [
 
 
 @given(
-    st.lists(st.integers(1, 256), max_size=60), st.integers(1, 20), st.integers(1, 2000), st.sampled_from([1, 8, 32])
+    st.lists(st.integers(1, 256), max_size=60),
+    st.integers(1, 20),
+    st.integers(1, 2000),
+    st.sampled_from([1, 8, 32]),
+    st.sampled_from([1, 4, 8]),
 )
 def test_plan_takes_each_text_once_within_its_limits(
-    lengths: list[int], batch_size: int, max_tokens: int, multiple: int
+    lengths: list[int], batch_size: int, max_tokens: int, multiple: int, row_step: int
 ) -> None:
-    batches = plan(lengths, batch_size=batch_size, max_tokens=max_tokens, multiple=multiple)
+    batches = plan(lengths, batch_size=batch_size, max_tokens=max_tokens, multiple=multiple, row_step=row_step)
+    assert all(len(b) <= row_step or len(b) % row_step == 0 for b in batches[:-1])
     assert sorted(i for b in batches for i in b) == list(range(len(lengths)))
     for batch in batches:
         width = round_up(max(lengths[i] for i in batch), multiple)
