@@ -24,8 +24,8 @@ TARGET = Path(__file__).parents[1] / "mmkg" / "algorithms" / "common_words.txt"
 def common_words(texts: set[str], min_count: int) -> list[str]:
     """Folded words seen at least min_count times in lower case, and more often so than with a capital inside sentences.
 
-    For words seen five times and more only capitals with no other beside them count against it: "Hudson River" and
-    "Brooklyn Museum" do not make names of "River" and "Museum".
+    Or seen 20 times and more, and four times as often as with a capital that has no other beside it: "Hudson River"
+    and "Brooklyn Museum" do not make names of "River" and "Museum".
     """
     lower: Counter[str] = Counter()
     capital: Counter[str] = Counter()
@@ -43,7 +43,10 @@ def common_words(texts: set[str], min_count: int) -> list[str]:
     return sorted(
         word
         for word, n in lower.items()
-        if n >= min_count and n > (alone if n >= 5 else capital)[word] and len(word) > 1 and word not in STOP
+        if (n > capital[word] or (n >= 20 and n >= 4 * alone[word]))
+        and n >= min_count
+        and len(word) > 1
+        and word not in STOP
     )
 
 
