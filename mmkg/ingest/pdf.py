@@ -15,7 +15,7 @@ from mmkg.ingest.layout import inside
 from mmkg.ingest.ocr import OcrBudget, OcrLine, ocr_available, read_words
 from mmkg.ingest.pdf_blocks import PdfPage, body_size, make_blocks, vocabulary
 from mmkg.ingest.pdf_build import FoundFigure, build_document
-from mmkg.ingest.pdf_figures import covers_page, drawn_objects, find_figures, render, template_pictures
+from mmkg.ingest.pdf_figures import Key, covers_page, drawn_objects, find_figures, render, template_pictures
 from mmkg.ingest.pdf_text import PageMatrix, page_segments, to_lines
 from mmkg.ingest.pictures import png_bytes
 from mmkg.ingest.raw import RawDocument
@@ -187,7 +187,7 @@ def _scan_figure(work: _Work, page: PdfPage) -> FoundFigure:
     return figure
 
 
-def _page_figures(work: _Work, page: PdfPage, templates: set[tuple[int, int, int]]) -> list[FoundFigure]:
+def _page_figures(work: _Work, page: PdfPage, templates: set[Key]) -> list[FoundFigure]:
     if page.scan or not (page.drawn.images or page.drawn.paths or page.drawn.forms):
         return []
     captions = [b for b in page.blocks if b.kind == "caption"]

@@ -25,6 +25,7 @@ MAX_SIDE = 3_000
 MAX_OBJECTS = 60_000
 """Objects of one page that are looked at; maps and plots can hold millions of strokes."""
 _SMALL = 4_000
+Key = tuple[int, int, int, int, int]
 _TEXT, _PATH, _IMAGE, _SHADING, _FORM = 1, 2, 3, 4, 5
 
 
@@ -37,10 +38,10 @@ class Sized(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """An image object. key: tells whether two are the same picture (pixel size and length of its data)."""
+    """An image object. key: tells whether two are the same picture (pixels, length of data, points on the page)."""
 
     box: Box
-    key: tuple[int, int, int]
+    key: Key
 
 
 @dataclass(slots=True)
@@ -83,7 +84,8 @@ def drawn_objects(page: Any, matrix: PageMatrix, max_pixels: int) -> Drawn:
             if c.FPDFImageObj_GetImagePixelSize(raw, width, height) and width.value and height.value:
                 check_pixels((width.value, height.value), max_pixels)
             length = c.FPDFImageObj_GetImageDataRaw(raw, None, 0)
-            out.images.append(Picture(box, (width.value, height.value, int(length))))
+            key = (width.value, height.value, int(length), (box[2] - box[0]) // 100, (box[3] - box[1]) // 100)
+            out.images.append(Picture(box, key))
         elif kind == _FORM:
             out.forms.append(box)
         else:
@@ -129,11 +131,11 @@ def _moved(
 # ---- Which of them are figures --------------------------------------------------------------------------------------
 
 
-def template_pictures(pages: Sequence[Drawn]) -> set[tuple[int, int, int]]:
+def template_pictures(pages: Sequence[Drawn]) -> set[Key]:
     """Keys of pictures that stand on several pages in the same way: logos, icons, backgrounds."""
     seen = Counter(key for drawn in pages for key in {p.key for p in drawn.images})
     limit = max(3, len(pages) // 4)
-    return {key for key, count in seen.items() if count >= limit and key != (0, 0, 0)}
+    return {key for key, count in seen.items() if count >= limit and key[2]}
 
 
 def covers_page(drawn: Drawn, page: Sized) -> bool:
@@ -146,7 +148,7 @@ def covers_page(drawn: Drawn, page: Sized) -> bool:
 def find_figures(
     drawn: Drawn,
     page: Sized,
-    templates: set[tuple[int, int, int]],
+    templates: set[Key],
     captions: Sequence[Box],
     prose: Sequence[Box],
     labels: Sequence[Box],
