@@ -82,12 +82,11 @@ class WalkGraph:
             r = r[:, None]
         if r.ndim != 2 or r.shape[0] != self.n_entities:
             raise ValueError(f"expected restart weights ({self.n_entities}, c), got {np.shape(restart)}")
-        entities = (1.0 - damping) * r
-        outer = entities.copy()
-        outer[self.carriers] = 0.0
-        seeds = np.flatnonzero(outer.any(axis=1))
+        seeds = np.flatnonzero(r.any(axis=1))
+        entities = np.zeros_like(r)
+        entities[seeds] = (1.0 - damping) * r[seeds]
         inner_restart = entities[self.carriers]
-        from_outer = self._to_units_by_entity[:, seeds] @ outer[seeds] if len(seeds) else 0.0
+        from_outer = self._spread_outer(entities, seeds)
         inner = inner_restart
         units: Float64Array = damping * (self._inner @ inner + from_outer)
         for _ in range(iterations - 1):
@@ -98,7 +97,14 @@ class WalkGraph:
 
     def spread(self, entities: Float64Array) -> Float64Array:
         """One step from entities (n_entities,) to units (n_units,), without damping."""
-        out: Float64Array = self._to_units @ entities
+        outer = self._spread_outer(entities[:, None], np.flatnonzero(entities))[:, 0]
+        out: Float64Array = self._inner @ entities[self.carriers] + outer
+        return out
+
+    def _spread_outer(self, entities: Float64Array, held: npt.NDArray[np.int64]) -> Float64Array:
+        """(n_units, c) the step from those of the held entities that carry no walk."""
+        outer = held[~self.carries[held]]
+        out: Float64Array = self._to_units_by_entity[:, outer] @ entities[outer]
         return out
 
     def gather(self, units: Float64Array) -> Float64Array:

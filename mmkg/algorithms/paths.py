@@ -25,22 +25,22 @@ class Way:
 class Tracer:
     """Traces walks from one set of restart weights (n_entities,), up to max_hops units deep.
 
-    Hop by hop mass is computed once (O(edges x max_hops)); each trace then looks only at the rows on its way. Mass leaves the
+    The mass of each hop is computed once, when a unit needs it (O(edges) a hop); a trace looks only at the rows on its way. Mass leaves the
     walk at each step by the damping factor, so that a longer way must carry more to be the stronger one.
     """
 
     def __init__(self, graph: WalkGraph, restart: Float64Array, *, max_hops: int = 3, damping: float = 0.5) -> None:
-        self._graph = graph
+        self._graph, self._max_hops, self._damping = graph, max_hops, damping
         self._entity_mass = [np.asarray(restart, dtype=np.float64)]
         self._unit_mass: list[Float64Array] = []
-        for hop in range(max_hops):
-            self._unit_mass.append(damping * graph.spread(self._entity_mass[hop]))
-            if hop + 1 < max_hops:
-                self._entity_mass.append(damping * graph.gather(self._unit_mass[hop]))
 
-    def mass(self, units: npt.NDArray[np.int64], hops: int) -> Float64Array:
-        """The mass that reaches each unit with exactly this number of hops (from 1)."""
-        return self._unit_mass[hops - 1][units]
+    def _units(self, hops: int) -> Float64Array:
+        """(n_units,) the mass that reaches each unit with exactly this number of hops (from 1)."""
+        while len(self._unit_mass) < hops:
+            if self._unit_mass:
+                self._entity_mass.append(self._damping * self._graph.gather(self._unit_mass[-1]))
+            self._unit_mass.append(self._damping * self._graph.spread(self._entity_mass[-1]))
+        return self._unit_mass[hops - 1]
 
     def trace(self, unit: int) -> Way | None:
         """The shortest way to the unit, or None if none is short enough.
@@ -48,8 +48,8 @@ class Tracer:
         Backwards from the unit, each step takes the neighbour that sends the most mass; ties go to the smaller index, so
         the same base and question give the same way. No unit and no entity comes twice.
         """
-        for hops in range(1, len(self._unit_mass) + 1):
-            mass = float(self._unit_mass[hops - 1][unit])
+        for hops in range(1, self._max_hops + 1):
+            mass = float(self._units(hops)[unit])
             if mass > 0 and (way := self._back(unit, hops)) is not None:
                 return Way(entities=way[0], units=way[1], mass=mass)
         return None

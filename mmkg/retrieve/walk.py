@@ -18,6 +18,9 @@ from mmkg.protocols import FloatArray, IndexView, IntArray
 DEPTH = 100
 """Places of a list that are kept for fusion and for the channels of evidence."""
 
+ITERATIONS = 8
+"""Steps of the walk: from 8 on the first ten places no longer change (measured on 300 questions of two text sets)."""
+
 Mask = npt.NDArray[np.bool_]
 Search = Callable[[int], tuple[IntArray, FloatArray]]
 
@@ -95,7 +98,9 @@ def by_walk(graph: WalkGraph, weights: Float64Array, mask: Mask | None, depth: i
     """Personalised PageRank from the restart weights of the entities (n_entities,)."""
     if not weights.any():
         return empty("walk")
-    return _from_scores("walk", graph.run(weights).units[:, 0], mask, depth)
+    mass = graph.run(weights, iterations=ITERATIONS).units[:, 0]
+    # Units that stand alike in the graph must tie, not be told apart by the last bits of a sum.
+    return _from_scores("walk", np.round(mass, 12), mask, depth)
 
 
 def _from_scores(name: str, scores: Float64Array, mask: Mask | None, depth: int) -> RankedList:

@@ -38,8 +38,10 @@ def names(question, view):
         ("?!", []),
         ("", []),
     ],
-    ids=["longest title", "lower case", "one common word", "opens the question", "names and years", "vocabulary"]
-    + ["unknown is dropped", "once each", "nothing", "no words", "empty"],
+    ids=[
+        *("longest title", "lower case", "one common word", "opens the question", "names and years", "vocabulary"),
+        *("unknown is dropped", "once each", "nothing", "no words", "empty"),
+    ],
 )
 def test_entities(question, expected, view):
     assert names(question, view) == expected
