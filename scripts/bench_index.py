@@ -210,8 +210,6 @@ def compare(view: FolderIndex, corpus: Corpus, queries: int, row: Callable[[str,
     parts = [s.spaces[SPACE].sentence_vectors for s in view._text]
     x = np.concatenate([part.vectors for part in parts]).astype(np.float32)
     q = corpus.vectors(queries)
-    half = faiss.IndexScalarQuantizer(x.shape[1], faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
-    half.add(x)
     flat = faiss.IndexFlatIP(x.shape[1])
     flat.add(x)
 
@@ -225,7 +223,6 @@ def compare(view: FolderIndex, corpus: Corpus, queries: int, row: Callable[[str,
         thread.start()
         thread.join()
 
-    on_own_thread(lambda one: half.search(one, 10), "FAISS half precision, 1 thread")
     on_own_thread(lambda one: flat.search(one, 10), "FAISS flat, 1 thread")
     on_own_thread(lambda one: np.argpartition(x @ one[0], -10), "NumPy single precision (BLAS threads)")
 

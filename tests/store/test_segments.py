@@ -240,6 +240,18 @@ def test_a_merge_of_one_segment_without_dead_rows_gives_its_bytes(tmp_path):
     assert merge_incidence(tmp_path, ["i"], (), "i2").sha256 == b.sha256
 
 
+def test_the_recorded_peak_covers_all_vectors_also_after_a_merge(tmp_path):
+    # Search takes its error bound from the peak.
+    small, large = (np.random.default_rng(i).standard_normal((3, 4)) * scale for i, scale in ((1, 0.1), (2, 10.0)))
+    write_text_segment(tmp_path, "a", [unit(1, vectors={SPACE: small})], generation=1)
+    write_text_segment(tmp_path, "b", [unit(2, vectors={SPACE: large})], generation=1)
+    for order in (["a", "b"], ["b", "a"]):
+        merge_text(tmp_path, order, (), "c")
+        space = TextSegment(tmp_path / "c").spaces[SPACE]
+        for rows in (space.unit_vectors, space.sentence_vectors):
+            assert np.abs(rows.vectors).max() <= rows.peak == np.abs(large.astype(np.float16)).max()
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers(1, 300), min_size=1, max_size=300), st.integers(2, 10))
 def test_few_segments_and_few_rewrites(batches, fanout):

@@ -29,7 +29,7 @@ from mmkg.store.folder.segment import (
     write_tensors,
 )
 from mmkg.store.folder.tensors import TensorWriter
-from mmkg.store.folder.vectors import VectorRows, quantise
+from mmkg.store.folder.vectors import VectorRows
 
 _BLOCK = 4096
 
@@ -128,7 +128,7 @@ def merge_text(
         f"{prefix}.{name}": stream for prefix, merged in blocks.items() for name, stream in merged.streams.items()
     }
     shapes = {name: (array.dtype, array.shape) for name, array in tensors.items()}
-    shapes |= {name: (np.dtype(stream.dtype), stream.shape) for name, stream in streams.items()}
+    shapes |= {name: (np.dtype(np.float16), stream.shape) for name, stream in streams.items()}
     shapes = dict(sorted(shapes.items(), key=lambda item: -item[1][0].itemsize))
     with TensorWriter(directory / new_name, shapes, text_metadata(spaces)) as writer:
         for name in shapes:
@@ -222,11 +222,10 @@ def _merged_postings(
         terms.append(np.repeat(term, np.diff(segment.term_indptr))[keep])
         units.append(unit[keep])
         tf.append(segment.post_tf[keep])
-    # A sparse matrix is the fastest sort by (term, unit) at hand: it counts.
+    # A sparse matrix made from coordinates is sorted by (term, unit), and faster than any sort at hand: it counts.
     by_term = sp.csr_matrix(
         (np.concatenate(tf), (np.concatenate(terms), np.concatenate(units))), shape=(len(table), n_rows)
     )
-    by_term.sort_indices()
     used = np.diff(by_term.indptr) > 0
     return {
         "term_hash": table[used],
@@ -240,48 +239,37 @@ class _MergedSpace:
     """The vectors of one space, to be streamed in the order of the new rows."""
 
     def __init__(self, sources: Sequence[tuple[SpaceRows, npt.NDArray[np.int32]]]) -> None:
-        step = max(rows.unit_vectors.step for rows, _ in sources)
+        peak = max(rows.unit_vectors.peak for rows, _ in sources)
         unit, unit_from = _gathered([new[rows.unit] for rows, new in sources])
         sentence, sentence_from = _gathered([new[rows.sentence_unit] for rows, new in sources])
         ordinal = np.concatenate([rows.ordinal for rows, _ in sources])
         starts = indptr_of([len(rows.ordinal) for rows, _ in sources])
         self.small = {
-            "step": np.array([step], dtype=np.float64),
+            "peak": np.array([peak], dtype=np.float64),
             "unit": unit,
             "sentence_unit": sentence,
             "ordinal": ordinal[starts[sentence_from[:, 0]] + sentence_from[:, 1]],
         }
-        own = [rows.unit_vectors for rows, _ in sources]
-        sentences = [rows.sentence_vectors for rows, _ in sources]
         self.streams = {
-            "unit_vectors": _Stream(own, unit_from, None),
-            "sentence_vectors": _Stream(sentences, sentence_from, None),
-            "unit_codes": _Stream(own, unit_from, step),
-            "sentence_codes": _Stream(sentences, sentence_from, step),
+            "unit_vectors": _Stream([rows.unit_vectors for rows, _ in sources], unit_from),
+            "sentence_vectors": _Stream([rows.sentence_vectors for rows, _ in sources], sentence_from),
         }
 
 
 class _Stream:
-    """Rows of several blocks in a given order: (n, 2) source and row. With a step, as codes of this step."""
+    """Rows of several blocks in a given order: (n, 2) source and row."""
 
-    def __init__(self, sources: Sequence[VectorRows], rows: IntArray, step: float | None) -> None:
-        self.sources, self.rows, self.step = sources, rows, step
+    def __init__(self, sources: Sequence[VectorRows], rows: IntArray) -> None:
+        self.sources, self.rows = sources, rows
         self.shape = (len(rows), sources[0].dim)
-        self.dtype = np.float16 if step is None else np.uint8
 
-    def blocks(self) -> Iterator[npt.NDArray[Any]]:
+    def blocks(self) -> Iterator[npt.NDArray[np.float16]]:
         for i in range(0, len(self.rows), _BLOCK):
             part = self.rows[i : i + _BLOCK]
-            out = np.empty((len(part), self.shape[1]), dtype=self.dtype)
+            out = np.empty((len(part), self.shape[1]), dtype=np.float16)
             for source in np.unique(part[:, 0]):
                 here = part[:, 0] == source
-                block, rows = self.sources[source], part[here, 1]
-                if self.step is None:
-                    out[here] = block.vectors[rows]
-                elif self.step == block.step:
-                    out[here] = block.codes[rows]
-                else:
-                    out[here] = quantise(block.vectors[rows], self.step)
+                out[here] = self.sources[source].vectors[part[here, 1]]
             yield out
 
 

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from mmkg.algorithms.keys import term_key
 from mmkg.store.folder.tensors import TensorFile, TensorWriter, damaged
-from mmkg.store.folder.vectors import VectorRows, quantise, step_of
+from mmkg.store.folder.vectors import VectorRows, peak_of
 
 TEXT = "text"
 INCIDENCE = "inc"
@@ -190,11 +190,9 @@ class SpaceRows:
         self.unit: npt.NDArray[np.int32] = arrays[f"{prefix}.unit"]
         self.sentence_unit: npt.NDArray[np.int32] = arrays[f"{prefix}.sentence_unit"]
         self.ordinal: npt.NDArray[np.int32] = arrays[f"{prefix}.ordinal"]
-        step = float(arrays[f"{prefix}.step"][0])
-        self.unit_vectors = VectorRows(arrays[f"{prefix}.unit_vectors"], arrays[f"{prefix}.unit_codes"], step)
-        self.sentence_vectors = VectorRows(
-            arrays[f"{prefix}.sentence_vectors"], arrays[f"{prefix}.sentence_codes"], step
-        )
+        peak = float(arrays[f"{prefix}.peak"][0])
+        self.unit_vectors = VectorRows(arrays[f"{prefix}.unit_vectors"], peak)
+        self.sentence_vectors = VectorRows(arrays[f"{prefix}.sentence_vectors"], peak)
 
 
 class IncidenceSegment:
@@ -305,16 +303,14 @@ def _vector_tensors(prefix: str, space: str, rows: Sequence[UnitRow]) -> dict[st
     if len({vectors.shape[1] for vectors in own}) > 1:
         raise ValueError(f"vectors of {space} have several dimensions")
     unit_vectors, sentence_vectors = np.concatenate(own), np.concatenate(sentences)
-    step = max(step_of(unit_vectors), step_of(sentence_vectors))
+    peak = max(peak_of(unit_vectors), peak_of(sentence_vectors))
     return {
-        f"{prefix}.step": np.array([step], dtype=np.float64),
+        f"{prefix}.peak": np.array([peak], dtype=np.float64),
         f"{prefix}.unit": np.array(units, dtype=np.int32),
         f"{prefix}.sentence_unit": np.array(sentence_units, dtype=np.int32),
         f"{prefix}.ordinal": np.array(ordinals, dtype=np.int32),
         f"{prefix}.unit_vectors": unit_vectors,
         f"{prefix}.sentence_vectors": sentence_vectors,
-        f"{prefix}.unit_codes": quantise(unit_vectors, step),
-        f"{prefix}.sentence_codes": quantise(sentence_vectors, step),
     }
 
 

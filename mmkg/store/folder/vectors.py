@@ -1,12 +1,15 @@
-"""Exact nearest neighbours by inner product over immutable blocks of vectors.
+"""Exact nearest neighbours by inner product over immutable blocks of vectors in half precision.
 
-Each block has the vectors in half precision and the same in 8 bits. FAISS scans the 8-bit codes; the error that rounding can have made
-in a score is bounded, and every row that could be among the best within that bound is scored again in double precision from its
-half-precision vector. So the answer is exact, and the same on any number of threads, at half the memory of a half-precision scan.
+FAISS scans in single precision. The rounding error of a scan is bounded, and every row that could be among the best within that bound
+is scored again in double precision, in a fixed order. So the answer is exact, and the same on any processor and number of threads.
+
+Measured at 350,000 x 384, processor time of one scan: half precision 35 ms and 269 MB, FAISS flat 53 ms and NumPy 52 ms at 538 MB.
+8-bit codes would halve that, but the kernels of FAISS 1.15 round the query to bytes as well if dim is a multiple of 32.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Sequence
@@ -20,42 +23,26 @@ import numpy.typing as npt
 
 from mmkg.protocols import FloatArray, IntArray
 
+_log = logging.getLogger(__name__)
 _SHARD = 1 << 16
 _BLOCK = 4096
 _UNIT32 = 2.0**-24
 
 
-def step_of(vectors: npt.NDArray[np.float16]) -> float:
-    """Width of one of 127 levels that cover the largest coordinate; 0.0 if there is none."""
-    return (
-        max(
-            (float(np.abs(vectors[i : i + _BLOCK]).max(initial=0)) for i in range(0, len(vectors), _BLOCK)), default=0.0
-        )
-        / 127
-    )
-
-
-def quantise(vectors: npt.NDArray[np.float16], step: float) -> npt.NDArray[np.uint8]:
-    """(n, dim) uint8: coordinates rounded to steps, plus 128. step must be at least step_of(vectors)."""
-    codes = np.empty(vectors.shape, dtype=np.uint8)
-    for i in range(0, len(vectors), _BLOCK):
-        levels = vectors[i : i + _BLOCK].astype(np.float32)
-        levels *= np.float32(1.0 / step) if step else np.float32(0.0)
-        np.rint(levels, out=levels)
-        levels += 128.0
-        codes[i : i + _BLOCK] = levels
-    return codes
+def peak_of(vectors: npt.NDArray[np.float16]) -> float:
+    """The largest absolute coordinate; 0.0 if there is none."""
+    blocks = range(0, len(vectors), _BLOCK)
+    return max((float(np.abs(vectors[i : i + _BLOCK]).max(initial=0)) for i in blocks), default=0.0)
 
 
 class VectorRows:
-    """A block of vectors: (n, dim) float16, and their (n, dim) uint8 codes of this step. Scan structures are built at first use."""
+    """A block of vectors: (n, dim) float16, and their peak_of, or more. Scan structures are built at first use."""
 
-    def __init__(self, vectors: npt.NDArray[np.float16], codes: npt.NDArray[np.uint8], step: float) -> None:
-        if vectors.ndim != 2 or vectors.shape != codes.shape:
-            raise ValueError(f"expected equal shapes, got {vectors.shape} vectors and {codes.shape} codes")
+    def __init__(self, vectors: npt.NDArray[np.float16], peak: float) -> None:
+        if vectors.ndim != 2 or vectors.dtype != np.float16:
+            raise ValueError(f"expected (n, dim) float16, got {vectors.shape} {vectors.dtype}")
         self.vectors = vectors
-        self.codes = codes
-        self.step = step
+        self.peak = peak
         self._lock = threading.Lock()
         self._shards: list[_Shard] | None = None
 
@@ -70,23 +57,25 @@ class VectorRows:
         """The block in pieces that can be scanned at the same time."""
         with self._lock:
             if self._shards is None:
-                self._shards = [
-                    _Shard(self, start, min(start + _SHARD, len(self))) for start in range(0, len(self), _SHARD)
-                ]
+                starts = range(0, len(self), _SHARD)
+                self._shards = [_Shard(self.vectors[start : start + _SHARD], start) for start in starts]
             return self._shards
 
 
 class _Shard:
-    """Rows [start, end) of a block, and the FAISS index of their codes."""
+    """A piece of a block, from row `start`, and its FAISS index."""
 
-    def __init__(self, block: VectorRows, start: int, end: int) -> None:
-        self.block, self.start, self.end = block, start, end
+    def __init__(self, vectors: npt.NDArray[np.float16], start: int) -> None:
+        self.vectors, self.start = vectors, start
         self._lock = threading.Lock()
         self._index: Any = None
 
+    def __len__(self) -> int:
+        return len(self.vectors)
+
     def scan(self, query: FloatArray, k: int) -> tuple[IntArray, FloatArray]:
-        """The k best rows (of the block) by the score of their codes, best first."""
-        scores, rows = self.index().search(query[None, :], min(k, self.end - self.start))
+        """The k best rows of the block that lie in this piece, best first, by scores in single precision."""
+        scores, rows = self.index().search(query[None, :], min(k, len(self)))
         return rows[0] + self.start, scores[0]
 
     def index(self) -> Any:
@@ -95,9 +84,9 @@ class _Shard:
 
         with self._lock:
             if self._index is None:
-                kind = faiss.ScalarQuantizer.QT_8bit_direct_signed
-                index = faiss.IndexScalarQuantizer(self.block.dim, kind, faiss.METRIC_INNER_PRODUCT)
-                index.add_sa_codes(self.block.codes[self.start : self.end])
+                kind = faiss.ScalarQuantizer.QT_fp16
+                index = faiss.IndexScalarQuantizer(self.vectors.shape[1], kind, faiss.METRIC_INNER_PRODUCT)
+                index.add_sa_codes(self.vectors.view(np.uint8))  # the codes are the half-precision bytes: no conversion
                 self._index = index
             return self._index
 
@@ -124,11 +113,14 @@ def search(parts: Sequence[Part], query: FloatArray, k: int) -> tuple[IntArray, 
         raise ValueError(f"k must be at least 1, got {k}")
     scans = [_Scan(part, shard, query) for part in parts for shard in part.rows.shards()]
     numbers, scores = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
-    pending, fetch = scans, 4 * k + 64
+    pending, fetch = scans, 2 * k + 32
     while pending:
         # FAISS starts a team of threads for one query; in the pool's threads it is told not to.
         list(_pool().map(lambda scan, n=fetch: scan.fetch(n), pending))
-        numbers, scores = _best(scans, query, k)
+        best = _best(scans, query, k)
+        if best is None:
+            return exhaustive(parts, query, k)
+        numbers, scores = best
         if len(numbers) == k:
             pending = [scan for scan in scans if scan.may_hide(float(scores[-1]))]
         else:
@@ -137,20 +129,31 @@ def search(parts: Sequence[Part], query: FloatArray, k: int) -> tuple[IntArray, 
     return numbers, scores
 
 
+def exhaustive(parts: Sequence[Part], query: FloatArray, k: int) -> tuple[IntArray, FloatArray]:
+    """What `search` returns, by scoring every row in double precision: many times slower."""
+    numbers, scores = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.float32)]
+    for part in parts:
+        live = np.flatnonzero(part.numbers >= 0)
+        for i in range(0, len(live), _BLOCK):
+            rows = live[i : i + _BLOCK]
+            numbers.append(part.numbers[rows].astype(np.int64))
+            scores.append(_exact(part.rows.vectors[rows], query).astype(np.float32))
+    return _top(np.concatenate(numbers), np.concatenate(scores), k)
+
+
 def warm(parts: Sequence[Part]) -> None:
     """Build what the first search would build."""
     list(_pool().map(_Shard.index, [shard for part in parts for shard in part.rows.shards()]))
 
 
 class _Scan:
-    """The candidates of one shard for one query: live rows, and bounds on their scores."""
+    """The candidates of one piece for one query: live rows, and how far their scores may be off."""
 
     def __init__(self, part: Part, shard: _Shard, query: FloatArray) -> None:
         self.part, self.shard, self.query = part, shard, query
-        step, l1 = part.rows.step, float(np.abs(query).sum(dtype=np.float64))
-        # Rounding moves a coordinate by half a step (a little more, for the division in single precision); the scan adds dim
-        # products of at most 127 |q_i| in single precision; the exact score is rounded once.
-        self.slack = l1 * step * (0.5001 + 127 * (len(query) + 4) * _UNIT32) + 1e-12
+        # dim products of at most peak * |q_i|, each rounded once and added up, in any order.
+        products = part.rows.peak * float(np.abs(query).sum(dtype=np.float64))
+        self.slack = 1.01 * (len(query) + 4) * _UNIT32 * products + 1e-30
         self.rows: IntArray = np.empty(0, dtype=np.int64)
         self.approximate: npt.NDArray[np.float64] = np.empty(0)
         self.exhausted = False
@@ -158,37 +161,53 @@ class _Scan:
 
     def fetch(self, n: int) -> None:
         rows, scores = self.shard.scan(self.query, n)
-        approximate = scores.astype(np.float64) * self.part.rows.step
-        self.exhausted = n >= self.shard.end - self.shard.start
-        self.ceiling = float(approximate[-1]) + self.slack
+        self.exhausted = n >= len(self.shard)
+        self.ceiling = float(scores[-1]) + self.slack
         live = self.part.numbers[rows] >= 0
-        self.rows, self.approximate = rows[live], approximate[live]
+        self.rows, self.approximate = rows[live], scores[live].astype(np.float64)
 
     def may_hide(self, score: float) -> bool:
         """Whether a row that was not fetched could have this score or more."""
         return not self.exhausted and self.ceiling >= score - 4 * _UNIT32 * abs(score)
 
 
-def _best(scans: Sequence[_Scan], query: FloatArray, k: int) -> tuple[IntArray, FloatArray]:
-    """The exact best k of the candidates."""
+def _best(scans: Sequence[_Scan], query: FloatArray, k: int) -> tuple[IntArray, FloatArray] | None:
+    """The exact best k of the candidates; None if a scan is further off than it can be."""
     lowest = np.concatenate([scan.approximate - scan.slack for scan in scans])
     bar = float(np.partition(lowest, -k)[-k]) if len(lowest) >= k else -np.inf
     numbers, scores = [], []
-    wide = query.astype(np.float64)
     for scan in scans:
-        rows = scan.rows[scan.approximate + scan.slack >= bar - 4 * _UNIT32 * abs(bar)]
-        # Row by row, in the order of the coordinates: the same sum whatever else is scored along.
-        products = scan.part.rows.vectors[rows].astype(np.float64) * wide
-        scores.append(products.sum(axis=1).astype(np.float32))
+        near = scan.approximate + scan.slack >= bar - (4 * _UNIT32 * abs(bar) if np.isfinite(bar) else 0.0)
+        rows = scan.rows[near]
+        exact = _exact(scan.part.rows.vectors[rows], query)
+        if not np.all(np.abs(exact - scan.approximate[near]) <= scan.slack):
+            _log.warning("FAISS scores are off by more than rounding can explain; searching without it")
+            return None
         numbers.append(scan.part.numbers[rows].astype(np.int64))
-    joined, values = np.concatenate(numbers), np.concatenate(scores)
-    order = np.lexsort((joined, -values))[:k]
-    return joined[order], values[order]
+        scores.append(exact.astype(np.float32))
+    return _top(np.concatenate(numbers), np.concatenate(scores), k)
+
+
+def _exact(rows: npt.NDArray[np.float16], query: FloatArray) -> npt.NDArray[np.float64]:
+    # Row by row, in the order of the coordinates: the same sum whatever else is scored along.
+    products = rows.astype(np.float64) * query.astype(np.float64)
+    total: npt.NDArray[np.float64] = products.sum(axis=1)
+    return total
+
+
+def _top(numbers: IntArray, scores: FloatArray, k: int) -> tuple[IntArray, FloatArray]:
+    order = np.lexsort((numbers, -scores))[:k]
+    return numbers[order], scores[order]
 
 
 @lru_cache(maxsize=1)
 def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(min(2, os.cpu_count() or 1), thread_name_prefix="mmkg-vectors", initializer=_one_thread)
+
+
+# A child made by fork has the pool but not its threads, and would wait for them for ever.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
 def _one_thread() -> None:
