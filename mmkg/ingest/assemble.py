@@ -198,18 +198,18 @@ def _chunks(
         section = _section_at(sections, starts, block.start)
         mode = _mode(block, prose, target)
         key = (section, block.page, mode)
-        if last and last[:2] == key[:2] and "heading" in (last[2], mode):
+        together = last is not None and last[:2] == key[:2] and not _apart(text, runs[-1][0][-1], block)
+        if together and last is not None and last[2] == "heading":
             # A heading takes the mode of what follows it.
-            runs[-1][0].append(block)
-            last = (*key[:2], mode if last[2] == "heading" else last[2])
-            runs[-1] = (runs[-1][0], section, last[2])
-        elif key == last and not _apart(text, runs[-1][0][-1], block):
+            runs[-1] = ([*runs[-1][0], block], section, mode)
+            last = key
+        elif together and key == last:
             runs[-1][0].append(block)
         else:
             runs.append(([block], section, mode))
             last = key
     bodies = [run for run in runs if any(b.kind != "heading" for b in run[0])]
-    if not bodies or _size(runs) > 2 * _size(bodies):
+    if not bodies or (len(runs) >= len(bodies) + 3 and _size(runs) > 2 * _size(bodies)):
         bodies = runs  # little but headings: they are the text
     by_page = {p.number: p for p in pages}
     units: list[Unit] = []

@@ -35,8 +35,8 @@ def decode(data: bytes, *, hint: str = "") -> str:
     hint: an encoding that the file declares (HTML), tried after UTF-8. Raises LoadError with a reason if the bytes
     are not text or their encoding is not clear.
 
-    >>> decode("café\r\nbar".encode("cp1252"))
-    'café\\nbar'
+    >>> decode("café".encode("cp1252"))
+    'café'
     """
     return normalise(_decoded(data, hint))
 
@@ -63,20 +63,22 @@ def _decoded(data: bytes, hint: str) -> str:
     if (wide := _wide(data)) is not None:
         return wide
     controls = len(data) - len(data.translate(None, _CONTROL_BYTES))
-    if controls > MAX_CONTROL_SHARE * len(data):
+    if controls > max(1, MAX_CONTROL_SHARE * len(data)):
         kind = "NUL bytes" if data.count(0) * 2 > controls else "control bytes"
         raise LoadError(f"not text: {controls} of {len(data)} bytes are {kind}")
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as e:
-        if e.reason == "unexpected end of data":  # cut in the middle of a character
+        # Cut in the middle of a character; without another one before it, the last byte may be of another encoding.
+        if e.reason == "unexpected end of data" and not data[: e.start].isascii():
             return data[: e.start].decode("utf-8")
     if hint and (text := _try(data, hint)) is not None:
         return text
     damaged = data.decode("utf-8", errors="replace")
-    bad, good = damaged.count("\ufffd"), sum(1 for c in damaged[:_SAMPLE] if c > "\x7f" and c != "\ufffd")
-    if bad <= max(1, len(damaged) // 1000) and good > 4 * bad:
-        return damaged.replace("\ufffd", "")  # UTF-8 with a few broken bytes
+    bad, good = damaged[:_SAMPLE].count("\ufffd"), sum(1 for c in damaged[:_SAMPLE] if c > "\x7f" and c != "\ufffd")
+    if good > 10 * bad:
+        # No other encoding gives valid sequences by chance: this is UTF-8 with a few broken bytes.
+        return damaged.replace("\ufffd", "")
     return _guess(data)
 
 
@@ -127,7 +129,7 @@ def _guess(data: bytes) -> str:
     high = sum(1 for b in data[:_SAMPLE] if b > 127)
     share = high / len(data[:_SAMPLE])
     # Western text has few high bytes; the detector is erratic on so little evidence, so try the common one first.
-    if share < 0.15 and (text := _try(data, "cp1252")) is not None and _western(text):
+    if (share < 0.15 or high <= 20) and (text := _try(data, "cp1252")) is not None and _western(text):
         return text
     from charset_normalizer import from_bytes
 
@@ -158,7 +160,7 @@ def _western(text: str) -> bool:
         seen += len(run)
         for c in run:
             if c.isalpha():
-                wrong += len(run) > 3 or c in "ƒˆÞþÐðŠŽžŸª" and len(run) > 1
+                wrong += len(run) > 3 or (c in "ƒˆÞþÐðŠŽžŸª" and len(run) > 1)
             elif c not in _WESTERN_MARKS:
                 wrong += 1
         before = text[match.start() - 1] if match.start() else " "

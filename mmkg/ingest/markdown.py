@@ -33,7 +33,7 @@ def load_markdown(path: Path, media_type: str, limits: Limits, ocr: bool) -> Raw
     builder = TextBuilder(limits.characters)
     tokens = parser.parse(text)
     _render(tokens, builder)
-    if not name and not any(b.kind == "heading" for b in builder.blocks):
+    if not name and builder.blocks and builder.blocks[0].kind == "text":
         name = definition_title(builder.text[:600])
     return RawDocument(media_type=media_type, text=builder.text, name=name, blocks=tuple(builder.blocks), meta=meta)
 

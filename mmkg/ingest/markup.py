@@ -9,20 +9,22 @@ from typing import Any
 from mmkg.config import Limits
 from mmkg.errors import LoadError
 from mmkg.ingest.builder import TextBuilder
-from mmkg.ingest.decode import decode
+from mmkg.ingest.decode import decode, normalise
 from mmkg.ingest.raw import RawDocument
 from mmkg.ingest.tables import table_rows
 from mmkg.ingest.titles import definition_title
+from mmkg.ingest.words import word_set
 
 _CHARSET = re.compile(
     rb"""<meta[^>]{0,200}?charset\s*=\s*["']?\s*([\w-]{2,40})|encoding=["']([\w-]{2,40})["']""", re.IGNORECASE
 )
-_SKIPPED = frozenset(
-    "script style noscript template head svg math iframe object embed applet select datalist dialog audio video canvas".split()
+_SKIPPED = word_set(
+    """script style noscript template head svg math iframe object embed applet select datalist dialog audio video
+    canvas"""
 )
-_BLOCKS = frozenset(
+_BLOCKS = word_set(
     """p div section article main aside header footer nav address blockquote figure figcaption form fieldset details summary
-    ul ol dl dt dd li hr table caption thead tbody tfoot tr body html center hgroup search menu legend""".split()
+    ul ol dl dt dd li hr table caption thead tbody tfoot tr body html center hgroup search menu legend"""
 )
 _META = {
     "author": "author",
@@ -34,8 +36,13 @@ _META = {
     "article:published_time": "date",
     "article:author": "author",
 }
-_SPACE = re.compile(r"[ \t\n\r\f]+")
+_SPACE = re.compile(r"\s+")
+_CONTAINER_TAG = re.compile(r"</?(?:div|section|article|main|center|blockquote|form|p|dl|dd)\b[^<>]*>", re.IGNORECASE)
+_INLINE_TAG = re.compile(
+    r"</?(?:span|font|b|i|u|em|strong|small|big|a|tt|code|sub|sup|ins|del|label|abbr|cite|q|s)\b[^<>]*>", re.IGNORECASE
+)
 _MAX_CELLS = 200_000
+_BREAK = "\ue000"  # stands for <br> until white space is folded
 
 
 def load_html(path: Path, media_type: str, limits: Limits, ocr: bool) -> RawDocument:
@@ -89,16 +96,27 @@ def add_html(source: str, builder: TextBuilder) -> tuple[str, dict[str, str]]:
 
     # Bytes and a stated encoding: lxml refuses str with an encoding declaration in it. huge_tree lifts the depth limit,
     # so that deep nesting does not silently cut the page; the walk below does not recurse.
-    parser = etree.HTMLParser(encoding="utf-8", huge_tree=True, no_network=True, remove_comments=True, remove_pis=True)
-    try:
-        root = etree.fromstring(source.encode("utf-8"), parser)
-    except etree.XMLSyntaxError:
-        root = None
+    root, deep = _parse(etree, source)
+    if deep:
+        # The parser drops what lies deeper than 2048 tags. Layout tags that were never closed are the usual reason.
+        root, deep = _parse(etree, _INLINE_TAG.sub(" ", _CONTAINER_TAG.sub("<hr>", source)))
+        if deep:
+            raise LoadError("the HTML is nested too deeply")
     if root is None:
         return "", {}
     walker = _Walker(builder)
     walker.walk(root)
     return _head(root)
+
+
+def _parse(etree: Any, source: str) -> tuple[Any, bool]:
+    """The root element or None, and whether the parser gave up on the depth of the page."""
+    parser = etree.HTMLParser(encoding="utf-8", huge_tree=True, no_network=True, remove_comments=True, remove_pis=True)
+    try:
+        root = etree.fromstring(source.encode("utf-8"), parser)
+    except etree.XMLSyntaxError:
+        root = None
+    return root, any("depth" in error.message for error in parser.error_log)
 
 
 def _head(root: Any) -> tuple[str, dict[str, str]]:
@@ -163,7 +181,7 @@ class _Walker:
             self._end_block()
             self._end_list()
         elif tag == "br":
-            self.words.append("\n" if self.pre else "\0")  # a line break that white space folding must keep
+            self.words.append(_BREAK)
         elif tag == "img":
             if alt := (element.get("alt") or "").strip():
                 self.words.append(f" {alt} ")
@@ -224,11 +242,11 @@ class _Walker:
             self._end_block()
 
     def _take(self) -> str:
-        text = "".join(self.words)
+        text = normalise("".join(self.words))
         self.words.clear()
         if self.pre:
-            return text.replace("\0", "\n")
-        return re.sub(r" *\0 *", "\n", _SPACE.sub(" ", text)).strip()
+            return text.replace(_BREAK, "\n")
+        return re.sub(f" *{_BREAK} *", "\n", _SPACE.sub(" ", text)).strip()
 
     def _cell(self) -> None:
         """Words inside a table belong to its open cell."""

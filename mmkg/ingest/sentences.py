@@ -10,29 +10,34 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from mmkg.ingest.words import word_set
 from mmkg.types import Span
 
 MAX_CHARACTERS = 600
 """A longer sentence is cut at a clause or at white space: encoders read only so much."""
 
 # After these a full stop is never the end of a sentence.
-_NEVER = frozenset(
+_NEVER = word_set(
     """mr mrs ms mx messrs dr prof st gen lt col capt cpt cmdr sgt maj adm brig pvt rep sen gov pres rev hon fr mt ft
     fig figs eq eqs no nos vol vols pp ed eds chap sec sect vs cf viz e.g i.e eg ie approx ca al tab ref refs op cit resp
-    nr bzw z.b d.h usw vgl mme mlle""".split()
+    nr bzw z.b d.h usw vgl mme mlle"""
 )
 # After these it may be, when what follows looks like the start of a sentence.
-_SOMETIMES = frozenset(
+_SOMETIMES = word_set(
     """etc inc ltd co corp llc plc bros jr sr u.s u.k u.n e.u u.s.a u.s.s.r a.m p.m b.c a.d b.c.e c.e ph.d m.d b.a m.a d.c
     jan feb mar apr jun jul aug sep sept oct nov dec mon tue tues wed thu thur thurs fri sat sun ave blvd rd dept univ assn
-    est min max hr hrs sec secs km lb lbs oz""".split()
+    est min max hr hrs sec secs km lb lbs oz"""
 )
 # Words that begin sentences far more often than they follow an abbreviation or an initial inside one.
-_STARTERS = frozenset(
+_STARTERS = word_set(
     """the a an this that these those it its he she they we i you his her their our my there here in on at by for from with
     to as if when while after before since because although though however but and or so yet then thus also both each all
     some many most one two no not what who why how where which during under until once only even despite unlike like
-    another other such instead meanwhile later today now according several""".split()
+    another other such instead meanwhile later today now according several"""
+)
+# A line that ends in one of these goes on in the next.
+_OPEN_ENDED = word_set(
+    "a an the of to in on at by for from with and or but as is are was were that which who than into"
 )
 _TERMINATOR = re.compile(r"(?:[.!?…‽؟।॥]+|\.(?:\s\.){2,})[\"'”’»)\]}*_]*(?=\s|$)|[。！？｡]+[」』”’）】]*", re.UNICODE)
 _OPENERS = "\"'“‘«„([{*_¿¡—–-"
@@ -101,7 +106,7 @@ def _cut_point(text: str, start: int, limit: int) -> int:
             return start + at
     cut = start + limit
     # Do not part a letter from its combining mark, or an emoji from its joiner or variation selector.
-    while cut > start + limit // 2 and (_is_mark(text[cut]) or text[cut - 1] == "\u200d"):
+    while cut > start + max(1, limit // 2) and (_is_mark(text[cut]) or text[cut - 1] == "\u200d"):
         cut -= 1
     return cut
 
@@ -163,6 +168,8 @@ def _breaks(text: str, line: Span, following: Span, width: int, widest: int) -> 
         return False
     if _BULLET.match(this) and not after[0].isspace() and last not in ".!?":
         return True
+    if this.rsplit(maxsplit=1)[-1].casefold() in _OPEN_ENDED:
+        return False
     # The last line of a paragraph is short; a wrapped line is about as wide as its neighbours.
     return width + len(after.split(maxsplit=1)[0]) < 0.6 * max(widest, 40) and last not in ".!?"
 

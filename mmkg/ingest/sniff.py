@@ -11,6 +11,7 @@ from typing import BinaryIO
 from mmkg.errors import LoadError
 from mmkg.ingest.decode import decode, is_text
 from mmkg.ingest.textkind import classify
+from mmkg.ingest.words import word_set
 
 HEAD_BYTES = 64 * 1024
 BINARY = "application/octet-stream"
@@ -61,12 +62,14 @@ _IMAGE_BRANDS = {b"avif": "image/avif", b"avis": "image/avif", b"heic": "image/h
 _EXTENSIONS = {
     "pdf": "pdf",
     "docx": "docx",
-    **dict.fromkeys("png jpg jpeg jpe jfif webp gif tif tiff bmp dib heic heif avif".split(), "image"),
-    **dict.fromkeys("mp3 flac wav ogg oga opus m4a aac aif aiff wma amr mid".split(), "audio"),
-    **dict.fromkeys("mp4 m4v mov mkv webm avi wmv flv mpg mpeg ogv 3gp".split(), "video"),
+    **dict.fromkeys(word_set("png jpg jpeg jpe jfif webp gif tif tiff bmp dib heic heif avif"), "image"),
+    **dict.fromkeys(word_set("mp3 flac wav ogg oga opus m4a aac aif aiff wma amr mid"), "audio"),
+    **dict.fromkeys(word_set("mp4 m4v mov mkv webm avi wmv flv mpg mpeg ogv 3gp"), "video"),
     **dict.fromkeys(
-        "txt text md markdown rst htm html xhtml csv tsv json jsonl ndjson xml yaml yml toml ini tex log srt vtt "
-        "py js mjs jsx tsx java c h cc cpp hpp cs go rs rb php swift kt scala sh bash sql css r lua pl".split(),
+        word_set(
+            "txt text md markdown rst htm html xhtml csv tsv json jsonl ndjson xml yaml yml toml ini tex log srt vtt "
+            "py js mjs jsx tsx java c h cc cpp hpp cs go rs rb php swift kt scala sh bash sql css r lua pl"
+        ),
         "text",
     ),
 }

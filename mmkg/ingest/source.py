@@ -30,6 +30,16 @@ class UnreadableError(LoadError):
     """The file cannot be read now: it is gone, not permitted, or changed under us. Nothing is said of its content."""
 
 
+class DescriptorPath(type(Path())):  # type: ignore[misc]
+    """The path of an open descriptor, /proc/self/fd/N. Libraries that resolve links in paths must leave it alone.
+
+    A loader sees no name of the file: the facts cannot depend on it, and no name is too odd for a library.
+    """
+
+    def resolve(self, strict: bool = False) -> DescriptorPath:
+        return self
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """An open file whose bytes will not change: `path` is what loaders open, `sha256` and `size` are of those bytes."""
@@ -57,7 +67,7 @@ def open_source(path: Path, *, most: int, in_memory: int = IN_MEMORY_BYTES) -> I
             return
         sha256, size = _hash(original, None, most)
         original.seek(0)
-        yield Source(path, original, sha256, size)
+        yield Source(_path_of(original.fileno()) or path, original, sha256, size)
         original.seek(0)
         if _hash(original, None, most)[0] != sha256 or _hash_path(path, most) != sha256:
             raise UnreadableError("the file changed while it was read", hint="add it again")
@@ -93,7 +103,12 @@ def _copy(original: BinaryIO, most: int) -> Iterator[Source]:
         sha256, size = _hash(original, copy, most)
         copy.flush()
         copy.seek(0)
-        yield Source(Path(f"/proc/self/fd/{fd}"), copy, sha256, size)
+        yield Source(_path_of(fd) or Path(f"/dev/fd/{fd}"), copy, sha256, size)
+
+
+def _path_of(fd: int) -> Path | None:
+    path = DescriptorPath(f"/proc/self/fd/{fd}")
+    return path if path.exists() else None
 
 
 def _hash(file: BinaryIO, copy: BinaryIO | None, most: int) -> tuple[str, int]:

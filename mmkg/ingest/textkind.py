@@ -208,7 +208,7 @@ def find_delimiter(lines: Sequence[str]) -> str:
     >>> find_delimiter(["name;year", "Apollo 11;1969", "Apollo 13;1970"]), find_delimiter(["Well, no.", "Yes, sir."])
     (';', '')
     """
-    sample = [line for line in lines[:60] if len(line) < 20_000]
+    sample = [line for line in lines[:60] if len(line) < 20_000 and not line.startswith("#")]
     if len(sample) < 2:
         return ""
     for delimiter in ("\t", ",", ";", "|"):
@@ -223,8 +223,10 @@ def _is_table(sample: Sequence[str], delimiter: str) -> bool:
     except csv.Error:
         return False
     width = len(rows[0])
-    # Quoted cells may hold line breaks, so the end of the sample may be cut: allow one odd row in twenty.
-    if width < 2 or len(rows) < 2 or sum(len(row) == width for row in rows) < 0.95 * len(rows):
+    # Quoted cells may hold line breaks, so the end of the sample may be cut: allow one odd row in twenty. Wide tables
+    # sometimes leave out empty cells at the end of a row.
+    least = width if width < 5 else width // 2
+    if width < 2 or len(rows) < 2 or sum(least <= len(row) <= width for row in rows) < 0.95 * len(rows):
         return False
     if delimiter == "|" and (not rows[0][0].strip() or sample[0].lstrip().startswith("|")):
         return False  # a Markdown table

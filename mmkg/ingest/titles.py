@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from mmkg.ingest.words import word_set
+
 _ENDS_SENTENCE = re.compile(r"[.!?,;:…—–-][\"'”’)\]]*$")
 _LABEL = re.compile(r"[\[(<]?\d{1,3}:\d{2}|\S+:\s|[-*+•>|=#~_]")
 # "APOLLO 11 was the spaceflight that ...", "Neil Alden Armstrong (1930-2012) was an American astronaut"
@@ -11,12 +13,12 @@ _DEFINITION = re.compile(
     r"(?:The\s+)?(?P<subject>[^\W\d_][\w.'’&/-]*(?:\s+[\w.'’&/,-]+){0,7}?)(?:\s*\([^()\n]{1,200}\))?"
     r"(?:,\s[^.,\n]{1,80}(?:,\s[^.,\n]{1,40})?,)?\s+(?:is|was|are|were)\s+(?:an?|the|one\s+of)\s"
 )
-_PRONOUNS = frozenset(
+_PRONOUNS = word_set(
     """this that these those it he she they we i you there here what who which where when why how his her their our my your
     in on at by for from with as if after before during while although because today now yesterday one some many most all
-    both each every any no not so then but and or yet also however""".split()
+    both each every any no not so then but and or yet also however"""
 )
-_SMALL = frozenset("of the and de la le von van der del di da du for in on at to a an y et und".split())
+_SMALL = word_set("of the and de la le von van der del di da du for in on at to a an y et und")
 
 
 def looks_like_title(paragraph: str) -> bool:
