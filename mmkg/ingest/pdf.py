@@ -29,6 +29,8 @@ MAX_FIGURES = 200
 MAX_MEDIA_BYTES = 256 * 2**20
 """Bytes of all pictures cut out of one document; past it words are still read, pictures are not kept."""
 _TABLE_TITLE = re.compile(r"^table\s+[A-Z]?\d", re.IGNORECASE)
+_LABELLED = 4
+"""A figure with this many printed lines inside is not read with OCR."""
 _NO_TEXT = 10
 _SCAN_STAMP = 200
 """A page that is one picture and has fewer characters than this (a stamp, a page number) is read as a scan."""
@@ -78,6 +80,7 @@ def load_pdf(path: Path, media_type: str, limits: Limits, ocr: bool) -> RawDocum
         # Pages without text come first: their words are the document's, while those in figures are a help.
         for page in scans:
             figures[page.number].append(_scan_figure(work, page))
+        work.budget = OcrBudget(min(work.budget.seconds - work.budget.spent, limits.seconds * 0.2))
         templates = template_pictures([page.drawn for page in pages])
         for page in pages:
             figures[page.number] += _page_figures(work, page, templates)
@@ -110,7 +113,8 @@ def _open(pdfium: Any, path: Path) -> Any:
         import pypdfium2.raw as c
 
         code = getattr(e, "err_code", None)
-        if code in (c.FPDF_ERR_PASSWORD, c.FPDF_ERR_SECURITY):
+        # pdfium leaves the code of an earlier file standing where it sets none.
+        if _mentions(path, b"/Encrypt") and code in (c.FPDF_ERR_PASSWORD, c.FPDF_ERR_SECURITY):
             reason = "encrypted: needs a password" if code == c.FPDF_ERR_PASSWORD else "encrypted in an unsupported way"
             raise LoadError(reason, path=path, hint="save a copy without a password") from e
         head, tail = _ends(path)
@@ -130,6 +134,16 @@ def _ends(path: Path) -> tuple[bytes, bytes]:
             return head, f.read()
     except OSError:
         return b"", b""
+
+
+def _mentions(path: Path, word: bytes) -> bool:
+    with path.open("rb") as f:
+        before = b""
+        while block := f.read(1 << 20):
+            if word in before + block:
+                return True
+            before = block[-len(word) :]
+    return False
 
 
 def _read_pages(pdfium: Any, work: _Work, count: int) -> list[PdfPage]:
@@ -203,15 +217,16 @@ def _page_figures(work: _Work, page: PdfPage, templates: set[Key]) -> list[Found
             work.n_cut += 1
             continue
         work.n_figures += 1
-        figure = _cut(work, page, found.box, "figure")
+        printed = [line.box for line in page.lines]
+        # What the page prints as text needs no reading: a drawing with its labels as text is known word by word.
+        labelled = sum(inside(box, found.box) for box in printed) >= _LABELLED
+        figure = _cut(work, page, found.box, "figure", read=not labelled)
         if found.caption is not None:
             figure.caption = captions[found.caption]
         if found.drawn:
             figure.blocks = [
                 b for b in page.blocks if b.kind not in ("caption", "heading") and _within(b.box, found.box)
             ]
-        # What the page prints as text needs no reading.
-        printed = [line.box for line in page.lines]
         figure.words = [w for w in figure.words if not any(inside(w.box, box) for box in printed)]
         out.append(figure)
     return out
@@ -237,7 +252,7 @@ def _within(inner: Box, outer: Box) -> bool:
     )
 
 
-def _cut(work: _Work, page: PdfPage, box: Box, kind: str) -> FoundFigure:
+def _cut(work: _Work, page: PdfPage, box: Box, kind: str, *, read: bool = True) -> FoundFigure:
     """Render a region, keep it as PNG while there is room, and read its words while the budget lasts."""
     handle = work.document[page.number - 1]
     try:
@@ -250,7 +265,7 @@ def _cut(work: _Work, page: PdfPage, box: Box, kind: str) -> FoundFigure:
         work.n_cut += 1
     work.kept_bytes += len(data or b"")
     words: list[OcrLine] = []
-    legible = picture.width >= 100 and picture.height >= 60
+    legible = read and picture.width >= 100 and picture.height >= 60
     if work.reading and legible and work.budget.exhausted:
         work.n_unread += 1
     elif work.reading and legible:

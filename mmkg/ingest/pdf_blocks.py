@@ -11,7 +11,7 @@ from statistics import median
 
 from mmkg.ingest.layout import overlap, reading_order, union
 from mmkg.ingest.pdf_figures import Drawn
-from mmkg.ingest.pdf_tables import find_tables
+from mmkg.ingest.pdf_tables import find_tables, unwoven
 from mmkg.ingest.pdf_text import CAPTION, Segment, TextLine, to_paragraphs
 from mmkg.types import Box
 
@@ -144,8 +144,8 @@ def _edge_lines(page: PdfPage) -> list[tuple[int, tuple[str, int]]]:
 
 
 def _page_blocks(page: PdfPage) -> list[PdfBlock]:
-    lines = page.lines
-    if _scrambled(lines):
+    lines = unwoven(page.lines)
+    if len(lines) > len(page.lines) or _scrambled(lines):
         lines = [lines[i] for i in reading_order([line.box for line in lines])]
     blocks: list[PdfBlock] = []
     at = 0

@@ -16,6 +16,9 @@ from mmkg.types import Box
 
 _GLUE_NEXT = frozenset(("$", "€", "£", "¥", "US$", "C$", "•", "(", "-", "–", "—", "*"))
 _GLUE_BEFORE = frozenset((")", "%", ")%", "%)", "†", "‡", "*", "pp", "bps", "x"))
+_PROSE_CELL = 28
+"""Cells of two columns that are typically longer than this are lines of prose."""
+_WOVEN_ROWS = 5
 _MAX_PITCH = 3.2
 """Rows further apart than this many ems belong to no common table."""
 
@@ -51,6 +54,22 @@ def find_tables(lines: Sequence[TextLine]) -> list[Table]:
             at = last
         else:
             at += 1
+    return out
+
+
+def unwoven(lines: Sequence[TextLine]) -> list[TextLine]:
+    """The lines, each parted at the gutter if the page is two columns of prose whose rows the stream gives across both."""
+    rows = [cells(line) for line in lines]
+    both = [row for row in rows if len(row) == 2]
+    if len(both) < _WOVEN_ROWS or len(both) < 0.4 * len(rows):
+        return list(lines)
+    columns = _columns(both)
+    if len(columns) != 2 or min(statistics.median(len(row[n].text) for row in both) for n in (0, 1)) <= _PROSE_CELL:
+        return list(lines)
+    out = []
+    for line, row in zip(lines, rows, strict=True):
+        parted = len(row) == 2 and row[0].box[2] <= columns[1][0] and row[1].box[0] >= columns[0][1]
+        out += [TextLine([cell]) for cell in row] if parted else [line]
     return out
 
 
@@ -106,7 +125,7 @@ def _is_table(rows: Sequence[Sequence[Segment]]) -> bool:
     lengths = [[len(c.text) for row, p in zip(multi, placed, strict=True) for c, k in zip(row, p, strict=True) if k == n]
                for n in range(len(columns))]  # fmt: skip
     typical = [statistics.median(values) for values in lengths if values]
-    if len(columns) == 2 and min(typical) > 28:
+    if len(columns) == 2 and min(typical) > _PROSE_CELL:
         return False  # two columns of prose set row by row
     if len(columns) == 2 and _is_list(multi):
         return False

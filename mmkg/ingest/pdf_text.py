@@ -22,10 +22,10 @@ CELL_GAP = 0.9
 """A gap wider than this many ems parts two segments of one line: the cells of a table, or nothing at all."""
 
 CAPTION = re.compile(
-    r"^(?:supplementary\s+|appendix\s+)?fig(?:ure|\.)?\s*(?P<number>[A-Z]?\d+(?:[.\-]\d+)*[a-z]?|[IVX]+)"
-    r"(?P<rest>\s*[.:|–—-]|\s*$|\s+[(A-Z\"“0-9])",
-    re.IGNORECASE,
+    r"^(?i:supplementary\s+|appendix\s+)?(?i:fig(?:ure|\.)?)\s*(?P<number>[A-Z]?\d+(?:[.\-]\d+)*[a-z]?|[IVX]+)"
+    r"(?:\s*[.:|–—-]|\s*$|\s+[(A-Z\"“0-9])"
 )
+"""The start of a caption: "Figure 3: ...", "Fig. 3. ...", "FIGURE 3 The ..."; not "Figure 3 shows ..."."""
 _BULLET = re.compile(r"^(?:[•●○◦▪■□–—‣∙·✓➢❖]|[-*]\s|\(?(?:\d{1,2}|[a-zA-Z]|[ivx]{1,4})[.)]\s)")
 _SUBHEAD = re.compile(r"^\d{1,2}(?:\.\d{1,2}){1,3}\.?\s+[A-Z]")
 _OPEN_END = re.compile(r"\b(?:the|an?|of|and|or|to|in|for|with|by|on|at|from|as|is|are|was)$", re.IGNORECASE)
