@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
@@ -25,9 +26,13 @@ from demo_content import articles, diagrams, papers, questions, records, scans, 
 DATA = Path(__file__).resolve().parents[1] / "data" / "demo"
 
 
-def _png(picture: Image.Image) -> bytes:
+def _png(picture: Image.Image, title: str = "") -> bytes:
+    """PNG bytes; drawings carry a title, as drawing programs write it, a screenshot none."""
+    info = PngInfo()
+    if title:
+        info.add_text("Title", title)
     out = io.BytesIO()
-    picture.save(out, "PNG", optimize=True)
+    picture.save(out, "PNG", optimize=True, pnginfo=info)
     return out.getvalue()
 
 
@@ -52,13 +57,15 @@ def _gif(frames: list[Image.Image]) -> bytes:
 
 
 FILES: dict[str, Callable[[], bytes]] = {
-    "benefactors-board.jpg": lambda: _photo(scenes.benefactors_board(), "JPEG", scenes.BOARD_CAPTION, quality=80),
+    "benefactors-board.jpg": lambda: _photo(
+        scenes.benefactors_board(), "JPEG", scenes.BOARD_CAPTION, "Board of benefactors", quality=80
+    ),
     "how-the-optic-was-ordered.md": articles.OPTIC.encode,
     "interview-perpetua-gale.html": articles.INTERVIEW.encode,
-    "island-map.png": lambda: _png(diagrams.island_map()),
+    "island-map.png": lambda: _png(diagrams.island_map(), "Map of Korvane Holm"),
     "keepers.csv": records.KEEPERS.encode,
     "korvane-light.md": articles.KORVANE_LIGHT.encode,
-    "lens-chart.png": lambda: _png(diagrams.lens_chart()),
+    "lens-chart.png": lambda: _png(diagrams.lens_chart(), "Lenses of Vellamar Sound"),
     "letter-february-1921.txt": records.LETTER.encode,
     "light-characters.gif": lambda: _gif(diagrams.light_frames()),
     "morwen-castle.webp": lambda: _photo(
@@ -67,13 +74,13 @@ FILES: dict[str, Callable[[], bytes]] = {
     "notice-to-mariners-1958.txt": records.NOTICE.encode,
     "relief-boats.html": articles.RELIEF_BOATS.encode,
     "restoration-report-2011.docx": papers.restoration_report,
-    "roster-of-boats-1921.pdf": lambda: papers.scanned_pdf(scans.roster_page()),
+    "roster-of-boats-1920.pdf": lambda: papers.scanned_pdf(scans.roster_page()),
     "silver-evening.jpg": lambda: _photo(scenes.silver_evening(), "JPEG", scenes.EVENING_CAPTION, "The Silver Evening"),
     "sound-letter-autumn-1975.md": articles.NEWSLETTER.encode,
     "telegram-1923.jpg": lambda: _photo(scans.telegram_page(), "JPEG", quality=72),
     "tide-monitor.png": lambda: _png(diagrams.tide_monitor()),
     "tide-report-1964.pdf": papers.tide_report,
-    "tower-section.png": lambda: _png(diagrams.tower_section()),
+    "tower-section.png": lambda: _png(diagrams.tower_section(), "Section of the tower"),
 }
 """What makes each file of data/demo/files."""
 
@@ -83,7 +90,7 @@ PICTURE_WORDS: dict[str, tuple[str, ...]] = {
     "lens-chart.png": diagrams.LENSES,
     "light-characters.gif": tuple(words for words, _, _ in diagrams.LIGHTS),
     "morwen-castle.webp": (scenes.MORWEN_CAPTION,),
-    "roster-of-boats-1921.pdf": tuple(words for words, _ in records.ROSTER if words),
+    "roster-of-boats-1920.pdf": tuple(words for words, _ in records.ROSTER if words),
     "silver-evening.jpg": (scenes.EVENING_CAPTION,),
     "telegram-1923.jpg": tuple(words for words in records.TELEGRAM if words),
     "tide-monitor.png": diagrams.MONITOR_NOTES,

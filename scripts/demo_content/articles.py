@@ -23,7 +23,7 @@ ships in nine days, one of them carrying the chairman's piano.
 
 ## The tower
 
-The commission gave the work to Ottoline Brask, who had built sea walls and one railway bridge but never a lighthouse. \
+The commission gave the work to an engineer who had built sea walls and one railway bridge but never a lighthouse. \
 She spent the summer of 1884 on the island in a tent, measuring how high the spray came, and then drew a tower a third \
 taller than she had been asked for. It is thirty-four metres from the rock to the gallery, built of Harrow granite, each \
 course dovetailed into the one below. One hundred and sixty-two steps lead from the door to the lantern.
@@ -77,7 +77,7 @@ secretary aboard, and the next meeting found the money in ten minutes.
 
 In October 1885 Ottoline Brask ordered the Sorrel Lens from the Brightwater Glassworks. It took its name from the \
 colour of the first melt, which came out of the furnace with a reddish tint and had to be thrown away; the name stuck \
-although the glass in the tower is as clear as water. The contract asks for two hundred and four prisms in a bronze \
+although the glass in the tower is as clear as water. The contract for the Sorrel Lens asks for two hundred and four prisms in a bronze \
 frame, a focal length of seven hundred millimetres, and a penalty of one guinea for each prism with a visible bubble. \
 Nobody ever had to pay it.
 
@@ -91,7 +91,7 @@ A bare lamp throws its light everywhere, at the clouds and at the keeper's dinne
 what would be lost until nearly all of it leaves in flat beams along the horizon. The frame floats on a trough of mercury \
 and is so well balanced that a child can start it turning with one finger, which is why there is now a rope around it.
 
-The original burner used rape oil, then paraffin from 1902, then an electric lamp from 1958. The present lamp draws no \
+The original burner used rape oil, then paraffin from 1906, then an electric lamp from 1958. The present lamp draws no \
 more power than a toaster. Everything in front of it is as it was on the first night.
 """
 
@@ -153,34 +153,34 @@ Thursday again. The longest wait in the journals is fifty-one days.</p>
 <p>Four boats did this work in turn. The museum holds the builder's model of one, the bell of another, and a good deal of
 rope from all of them.</p>
 
-<h2 id="boats">Morwen Castle</h2>
-<p>The first was a paddle tender that nobody had designed for the open sea. She rolled so badly that the masons
-preferred to row. But she had a flat deck and a strong derrick, and that decided it: in August 1887 the Morwen Castle
+<h2 id="boats">The first boat</h2>
+<p>The Morwen Castle was a paddle tender that nobody had designed for the open sea. She rolled so badly
+that the masons preferred to row. But she had a flat deck and a strong derrick, and that decided it: in August 1887 the Morwen Castle
 carried the Sorrel Lens to the island, packed in forty-one cases of straw. It took nine days to land them. Not one prism
 was cracked, although a case of the commission's sherry was.</p>
 <p>She was sold in 1902 and ended her days as a floating coal store.</p>
 
-<h2>Saint Brannoc</h2>
+<h2>The second boat</h2>
 <p>A steam drifter, bought second-hand and never quite free of the smell. The Saint Brannoc carried the fog bell to the
 island in 1904, hung between two dories because the derrick would not bear it. Her service ended in 1923 with a
 grounding that cost the commission the boat but not one life.</p>
 
-<h2>Grey Petrel</h2>
+<h2>The third boat</h2>
 <p>The Grey Petrel was the first boat built for the station, launched in 1912 with a double skin of larch, a whaleback
 over the forward deck, and a searchlight that the crew used mainly to find their own mooring. She was slow, wet and
 entirely reliable. She served for thirty-five years and made one thousand six hundred and twelve landings. Her bell
 hangs by the museum door, and you may ring it once.</p>
 
-<h2>Kittiwake Annie</h2>
-<p>The last boat, a diesel launch with a heated cabin, which the older keepers thought was the beginning of the end. The
+<h2>The last boat</h2>
+<p>A diesel launch with a heated cabin, which the older keepers thought was the beginning of the end. The
 Kittiwake Annie carried the electric plant to the island in 1958. She was withdrawn with the last keeper in 1978 and
 still takes visitors out on Sundays.</p>
 
 <h2 id="table">The boats at a glance</h2>
 <table>
-<caption>Relief boats, 1885 to 1978</caption>
+<caption>Relief boats, 1886 to 1978</caption>
 <tr><th>Boat</th><th>Kind</th><th>In service</th><th>Length</th></tr>
-<tr><td>Morwen Castle</td><td>paddle tender</td><td>1885 to 1902</td><td>27 m</td></tr>
+<tr><td>Morwen Castle</td><td>paddle tender</td><td>1886 to 1902</td><td>27 m</td></tr>
 <tr><td>Saint Brannoc</td><td>steam drifter</td><td>1903 to 1923</td><td>24 m</td></tr>
 <tr><td>Grey Petrel</td><td>motor tender</td><td>1912 to 1947</td><td>19 m</td></tr>
 <tr><td>Kittiwake Annie</td><td>diesel launch</td><td>1947 to 1978</td><td>14 m</td></tr>

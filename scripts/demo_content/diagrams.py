@@ -39,7 +39,7 @@ MONITOR_NOTES = (
 )
 LIGHTS = (
     ("Korvane Light shows three flashes every 20 seconds.", 20, (1, 3, 5)),
-    ("Tern Rock Light shows one flash every 6 seconds.", 6, (1,)),
+    ("Marrow Quay Light shows one flash every 6 seconds.", 6, (1,)),
     ("Harrow Point Light shows two flashes every 12 seconds.", 12, (1, 3)),
 )
 

@@ -42,7 +42,7 @@ _KINDS = {
     "gif": "animation",
 }
 _SPECIAL = {
-    "roster-of-boats-1921.pdf": "scanned page",
+    "roster-of-boats-1920.pdf": "scanned page",
     "telegram-1923.jpg": "scanned page",
     "tide-monitor.png": "screenshot",
     "island-map.png": "map",
@@ -65,7 +65,7 @@ QUESTIONS = [
         "Idris Vantongren",
         [
             ("letter-february-1921.txt", "Hester Lorne", "Grey Petrel"),
-            ("roster-of-boats-1921.pdf", "Grey Petrel", "Idris Vantongren"),
+            ("roster-of-boats-1920.pdf", "Grey Petrel", "Idris Vantongren"),
         ],
         "The archivist's note under the letter names the boat; the scanned roster, a picture of a page, names its captain.",
         ("Captain Idris Vantongren",),
@@ -169,30 +169,33 @@ QUESTIONS = [
 
 CYPHER = [
     {
-        "title": "Names that a picture and a written document share",
+        "title": "Names that join a picture to a written document",
         "query": (
-            "MATCH (a:Document)-[:CONTAINS*1..2]->(:Image)-[:MENTIONS]->(e:Entity)<-[:MENTIONS]-(:Chunk)<-[:CONTAINS*1..2]-(b:Document)\n"
-            "WHERE a.id <> b.id\n"
-            "RETURN DISTINCT e.name AS name, a.name AS picture, b.name AS document\n"
-            "ORDER BY name, picture, document LIMIT 12"
+            "MATCH (p:Document)-[:CONTAINS*1..2]->(:Image)-[:MENTIONS]->(e:Entity)\n"
+            "MATCH (e)<-[:MENTIONS]-(:Chunk)<-[:CONTAINS*1..2]-(d:Document)\n"
+            "WHERE p.id <> d.id AND e.kind <> 'DATE' AND e.df <= 3\n"
+            "RETURN DISTINCT e.name AS name, last(split(head(p.uris), '/')) AS picture, last(split(head(d.uris), '/')) AS document\n"
+            "ORDER BY name, picture, document LIMIT 24"
         ),
     },
     {
         "title": "What is named in one sentence with the Grey Petrel",
         "query": (
             "MATCH (e:Entity)-[r:CO_OCCURS]-(other:Entity)\n"
-            "WHERE toLower(e.name) CONTAINS 'grey petrel'\n"
+            "WHERE e.name = 'Grey Petrel'\n"
             "RETURN other.name AS name, other.kind AS kind, r.count AS sentences\n"
             "ORDER BY sentences DESC, name LIMIT 10"
         ),
     },
     {
-        "title": "Bridges: names that lie in exactly two documents, one of them the tide monitor or the wall chart of lenses",
+        "title": "From the Lady Osmund to a picture, over two bridges",
         "query": (
-            "MATCH (d:Document)-[:CONTAINS*1..2]->(:Unit)-[:MENTIONS]->(e:Entity)\n"
-            "WHERE e.df = 2\n"
-            "WITH e.name AS name, collect(DISTINCT d.name) AS documents\n"
-            "RETURN name, documents ORDER BY name LIMIT 12"
+            "MATCH (a:Entity)<-[:MENTIONS]-(u:Chunk)-[:MENTIONS]->(b:Entity)<-[:MENTIONS]-(v:Chunk)\n"
+            "WHERE a.name = 'Lady Osmund' AND b.df <= 3 AND a.id <> b.id AND u.id <> v.id\n"
+            "MATCH (v)-[:MENTIONS]->(c:Entity)<-[:MENTIONS]-(i:Image)<-[:CONTAINS*1..2]-(d:Document)\n"
+            "WHERE c.df <= 3 AND c.id <> b.id AND c.kind <> 'DATE'\n"
+            "RETURN DISTINCT a.name AS start, b.name AS bridge, c.name AS next_bridge, last(split(head(d.uris), '/')) AS picture\n"
+            "ORDER BY bridge, next_bridge, picture LIMIT 10"
         ),
     },
 ]

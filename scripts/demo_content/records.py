@@ -38,7 +38,8 @@ Your loving sister,
 Hester
 
 Archivist's note. The writer is the principal keeper of the station. Hester Lorne was taken off the island by the Grey
-Petrel on 7 February 1921 and returned to her post on 2 May. The letter was given to the archive by her niece.
+Petrel on 7 February 1921 and returned to her post on 2 May. The log of the Grey Petrel has one line for the day:
+"Fetched keepers. Wet." The letter was given to the archive by her niece.
 """
 
 NOTICE = """\
@@ -79,33 +80,33 @@ the Harbour Master
 """
 
 KEEPERS = """\
-name,post,from,to,remarks
-Gideon Starke,principal keeper,1887,1901,Gideon Starke came from Vellamar Harbour Light and wrote the house rules.
-Amos Lidgate,assistant keeper,1887,1894,Amos Lidgate came from the slate quays and left to keep bees.
-Matthias Orrell,principal keeper,1901,1919,Matthias Orrell came from the weather ship Constance Ray and gave the station its barometer.
-Thomasin Reeve,assistant keeper,1894,1919,Thomasin Reeve came from the coastguard at Sandling and carved the clock case.
-Hester Lorne,principal keeper,1919,1934,Hester Lorne came from the signal school and was the first woman to hold the post on this coast.
-Edward Bassenby,assistant keeper,1919,1926,Edward Bassenby came from the cathedral choir and was known as Young Teddy.
-Anselm Quarrie,principal keeper,1934,1951,Anselm Quarrie came from Tern Rock Light with his own telescope.
-Silas Moncrath,assistant keeper,1926,1940,Silas Moncrath came from the herring fleet and planted the kitchen garden.
-Joram Teague,principal keeper,1951,1966,Joram Teague came from the pilot cutter Evening Bell and rewired the tower himself.
-Noah Pettifer Dane,assistant keeper,1940,1958,Noah Pettifer Dane came from a signal company and mended watches for half the coast.
-Wilmot Sayle,principal keeper,1966,1978,Wilmot Sayle came from the merchant navy and was the last keeper.
-Ludo Hansard Bray,assistant keeper,1958,1978,Ludo Hansard Bray came from the dockyard and counted the terns each spring.
+surname,first name,post,from,to,remarks
+Starke,Gideon,principal keeper,1887,1901,Gideon Starke came from Vellamar Harbour Light and wrote the house rules.
+Lidgate,Amos,assistant keeper,1887,1894,Came from the slate quays and left to keep bees.
+Orrell,Matthias,principal keeper,1901,1919,Matthias Orrell came from the weather ship Constance Ray with a barometer.
+Reeve,Thomasin,assistant keeper,1894,1919,Came from the coastguard and carved the clock case.
+Lorne,Hester,principal keeper,1919,1934,Came from the signal school. The first woman to hold the post on this coast.
+Bassenby,Edward,assistant keeper,1919,1926,Came from the cathedral choir and was known as Young Teddy.
+Quarrie,Anselm,principal keeper,1934,1951,Anselm Quarrie came from Tern Rock Light with his own telescope.
+Moncrath,Silas,assistant keeper,1926,1940,Came from the herring fleet and planted the kitchen garden.
+Teague,Joram,principal keeper,1951,1966,Joram Teague came from the pilot cutter Evening Bell and rewired the tower himself.
+Pettifer,Noah,assistant keeper,1940,1958,Came from a signal company and mended watches for half the coast.
+Sayle,Wilmot,principal keeper,1966,1978,Wilmot Sayle came from the merchant navy and was the last keeper.
+Bray,Ludo,assistant keeper,1958,1978,Came from the dockyard and counted the terns each spring.
 """
 
 ROSTER = (
     ("HARBOUR COMMISSION OF VELLAMAR", "head"),
-    ("Roster of boats, winter 1920 to 1921", "head"),
+    ("Roster of boats, winter of 1920", "head"),
     ("", "gap"),
     ("The pilot cutter Evening Bell is under Captain Leopold Anstrew.", "line"),
-    ("Crew of eleven. Station: outer roads.", "line"),
+    ("Evening Bell: crew of eleven, outer roads.", "line"),
     ("", "gap"),
     ("The drifter Saint Brannoc is under Captain Oswin Tarrow.", "line"),
-    ("Crew of seven. Station: slate quay, north side.", "line"),
+    ("Saint Brannoc: crew of seven, slate quay, north side.", "line"),
     ("", "gap"),
     ("The tender Grey Petrel is under Captain Idris Vantongren.", "line"),
-    ("Crew of nine. Station: inner mole, steam up by six.", "line"),
+    ("Grey Petrel: crew of nine, inner mole, steam up by six.", "line"),
     ("", "gap"),
     ("The coal hulk Dorcas has no captain at present.", "line"),
     ("Crew of one, and a dog.", "line"),
