@@ -148,7 +148,7 @@ INNOCENT = (
     "RETURN [x IN range(1, 9) WHERE x % 2 = 0 | x ^ 2] AS xs, any(x IN [1] WHERE x > 0) AS b",
     "RETURN CASE WHEN 1 < 2 THEN 'set' ELSE 'delete' END AS x",
     "RETURN toUpper('drop') AS x, split('a;b', ';') AS xs, replace('load', 'l', 't') AS y",
-    "RETURN date('2020-02-29') AS d, 5 - -3 AS n, -.5e1 AS f, [1, 2, 3][0..2] AS xs",
+    "RETURN date('2020-02-29') AS d, 5 - -3 AS n, -.5 AS f, [1, 2, 3][0..2] AS xs",
     "MATCH (c:Chunk) WITH c ORDER BY c.order SKIP 1 LIMIT 1 RETURN c.order AS order",
     "MATCH (n) WHERE n.name STARTS WITH 'A' OR n.name ENDS WITH 'e' XOR n.df IN [1, 2] RETURN n.id AS id",
     "MATCH (a)-->(b)<--(c) WHERE a <> c AND NOT (a)-[:NEXT]-(c) RETURN count(*) AS n",

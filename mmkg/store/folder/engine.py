@@ -310,6 +310,12 @@ class KGLiteStore:
 
     def _read(self, op: str, **arguments: Any) -> Any:
         with self._lock:
+            try:
+                return self._engine().call(op, timeout_s=self._timeout_s, **arguments)
+            except ProcessDied as e:
+                if e.late:
+                    raise unavailable(e) from e
+            # It may have died long ago (killed for the system's memory): a read can be asked again, of a new process.
             return self._ask(self._engine(), op, **arguments)
 
     def _pool(self) -> QueryPool:

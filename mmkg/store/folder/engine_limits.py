@@ -12,7 +12,6 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -50,7 +49,7 @@ def limit_memory(memory: int) -> bool:
         return False
     import resource
 
-    limit = _address_space() + memory
+    limit = _memory()[0] + memory
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     return True
 
@@ -58,7 +57,8 @@ def limit_memory(memory: int) -> bool:
 def lock(guard: str = "auto") -> dict[str, Any]:
     """Close the process in, for good. Returns which limits are in force.
 
-    guard: rlimit (address space), watch (a thread that looks at the resident size), auto (the first that works here).
+    guard: watch (a thread looks at the memory in use), rlimit (of address space), auto (the watch, and the limit on Linux). The
+    watch is the finer one: kglite's allocator reserves a gigabyte of addresses at once. The limit stops what is too quick for it.
     """
     facts: dict[str, Any] = {"network": _no_network(), "files": False, "writes": False, "processes": False}
     facts["timer"] = hasattr(signal, "setitimer")
@@ -71,9 +71,9 @@ def lock(guard: str = "auto") -> dict[str, Any]:
     except ImportError:  # Windows
         facts["memory"] = "none"
     else:
-        facts["memory"] = guard if guard != "auto" else ("rlimit" if sys.platform == "linux" else "watch")
-        if facts["memory"] == "rlimit":
-            _address_space()
+        both = "rlimit+watch" if sys.platform == "linux" else "watch"
+        facts["memory"] = both if guard == "auto" else guard
+        rebase()
         for name, limit in (("writes", resource.RLIMIT_FSIZE), ("processes", getattr(resource, "RLIMIT_NPROC", None))):
             with contextlib.suppress(ValueError, OSError, TypeError):
                 resource.setrlimit(limit, (0, 0))  # type: ignore[arg-type]
@@ -108,52 +108,57 @@ def _refuse(event: str, args: tuple[Any, ...]) -> None:
         raise PermissionError(f"{event} is not allowed in a query process")
 
 
+_statm: int | None = None
+_base = (0, 0)
+
+
+def rebase() -> None:
+    """Take the present size as the one above which a query's memory counts: what a query leaves behind does not raise it."""
+    global _base
+    _base = _memory()
+
+
 @contextlib.contextmanager
 def during_query(facts: dict[str, Any], timeout_s: float, memory: int) -> Iterator[None]:
-    """The limits of one query: `memory` bytes above the present size, and a kernel timer a second past the time-out."""
+    """The limits of one query: `memory` bytes above the base, and a kernel timer a second past the time-out."""
     if facts.get("timer"):
         signal.setitimer(signal.ITIMER_REAL, timeout_s + 1.0)
     done = threading.Event()
+    ways = str(facts.get("memory", "")).split("+")
     before = (-1, -1)
-    if facts.get("memory") == "rlimit":
+    if "rlimit" in ways:
         import resource
 
         before = resource.getrlimit(resource.RLIMIT_AS)
-        resource.setrlimit(resource.RLIMIT_AS, (_address_space() + memory, before[1]))
-    elif facts.get("memory") == "watch":
-        threading.Thread(target=_watch, args=(memory, done), daemon=True).start()
+        resource.setrlimit(resource.RLIMIT_AS, (_base[0] + memory, before[1]))
+    if "watch" in ways:
+        threading.Thread(target=_watch, args=(_base[1] + memory, done), daemon=True).start()
     try:
         yield
     finally:
         done.set()
-        if facts.get("memory") == "rlimit":
+        if "rlimit" in ways:
             resource.setrlimit(resource.RLIMIT_AS, before)
         if facts.get("timer"):
             signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-_statm: Any = None
-
-
-def _address_space() -> int:
-    """Bytes of address space in use (Linux). The file stays open from the first call: later none can be opened."""
-    global _statm
-    if _statm is None:
-        _statm = os.open("/proc/self/statm", os.O_RDONLY)
-    os.lseek(_statm, 0, os.SEEK_SET)
-    return int(os.read(_statm, 100).split()[0]) * os.sysconf("SC_PAGE_SIZE")
-
-
-def _watch(memory: int, done: threading.Event) -> None:
-    import resource
-
-    unit = 1 if sys.platform == "darwin" else 1024
-
-    def peak() -> int:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-    start = peak()
-    while not done.wait(0.01):
-        if peak() - start > memory:
+def _watch(limit: int, done: threading.Event) -> None:
+    while not done.wait(0.005):
+        if _memory()[1] > limit:
             os._exit(MEMORY_EXIT)
-        time.sleep(0)
+
+
+def _memory() -> tuple[int, int]:
+    """(address space, memory of its own) in bytes; a mapped snapshot is not its own. Elsewhere than on Linux: (0, peak size)."""
+    global _statm
+    if sys.platform == "linux":
+        if _statm is None:  # stays open: later nothing can be opened
+            _statm = os.open("/proc/self/statm", os.O_RDONLY)
+        size, resident, shared = map(int, os.pread(_statm, 200, 0).split()[:3])
+        page = os.sysconf("SC_PAGE_SIZE")
+        return size * page, (resident - shared) * page
+    else:
+        import resource
+
+        return 0, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -14,6 +14,9 @@ from mmkg.store.folder.engine_process import EngineProcess, ProcessDied
 from mmkg.store.folder.engine_wire import delta_rows, read_delta
 from mmkg.types import GraphDelta
 
+PING_S = 1.0
+"""A warm process that does not answer in this time is replaced."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lineage:
@@ -158,6 +161,7 @@ class QueryPool:
                 for step in lineage.log[at - lineage.base :]:
                     send_step(process, step, timeout_s=self._timeout_s, closed_in=True)
                     process.receive()
+                process.call("ping", timeout_s=PING_S)  # it may have died since it was last used
                 process.position = lineage.position
                 return True
         process.kill()

@@ -166,6 +166,8 @@ class Engine:
         for key, group in groupby(rows, key=_statement_key):
             for part in _batches(group, BATCH):
                 self._apply_part(key, part)
+        if self.limits:
+            engine_limits.rebase()
 
     def _apply_part(self, key: tuple[str, ...], rows: list[Sequence[Any]]) -> None:
         match key:
