@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +19,7 @@ from mmkg.ingest.titles import definition_title
 _FRONT_MATTER = re.compile(
     r"\A(?:---\n(?P<yaml>(?:[^\n]*\n){0,300}?)---|\+\+\+\n(?P<toml>(?:[^\n]*\n){0,300}?)\+\+\+)[ \t]*(?:\n|\Z)"
 )
+_GRID_TABLE = re.compile(r"^\+(?:[-=:]{2,}\+)+[ \t]*\n(?:[|+][^\n]*\n)+", re.MULTILINE)
 _FIELD = re.compile(r"^([A-Za-z][\w -]{0,40})\s*[:=]\s*(\S.*)$", re.MULTILINE)
 _META = ("author", "authors", "date", "description", "keywords", "tags", "language", "lang", "subtitle")
 _TAG = re.compile(r"<!--.*?-->|</?[A-Za-z][^<>]*>", re.DOTALL)
@@ -25,17 +28,46 @@ _BREAK_TAG = re.compile(r"<br\s*/?>", re.IGNORECASE)
 
 def load_markdown(path: Path, media_type: str, limits: Limits, ocr: bool) -> RawDocument:
     """Markdown (CommonMark with tables). Title: front matter, else the only first heading; pictures give their alt text."""
-    from markdown_it import MarkdownIt
-
     text = decode(path.read_bytes())
     meta, name, text = _front_matter(text)
-    parser = MarkdownIt("commonmark", {"maxNesting": 40}).enable(["table", "strikethrough"])
     builder = TextBuilder(limits.characters)
-    tokens = parser.parse(text)
+    tokens = _parser().parse(_GRID_TABLE.sub(_pipe_table, text))
     _render(tokens, builder)
     if not name and builder.blocks and builder.blocks[0].kind == "text":
         name = definition_title(builder.text[:600])
     return RawDocument(media_type=media_type, text=builder.text, name=name, blocks=tuple(builder.blocks), meta=meta)
+
+
+@functools.cache
+def _parser() -> Any:
+    from markdown_it import MarkdownIt
+
+    return MarkdownIt("commonmark", {"maxNesting": 40}).enable(["table", "strikethrough"])
+
+
+def _pipe_table(found: re.Match[str]) -> str:
+    """A grid table (rows parted by +---+ lines, cells over several lines) as the pipe table that the parser knows."""
+    lines = found.group().rstrip("\n").split("\n")
+    edges = [i for i, c in enumerate(lines[0]) if c == "+"]
+    rows: list[list[str]] = [[]]
+    for line in lines[1:]:
+        if line.startswith("+"):
+            rows.append([])
+            continue
+        if len(line) == len(lines[0]) and all(line[e] in "|+" for e in edges):
+            cells = [line[a + 1 : b].strip() for a, b in itertools.pairwise(edges)]
+        else:  # a cell over several columns, or characters of another width
+            cells = [c.strip() for c in line.strip().strip("|").split("|")]
+        row = rows[-1]
+        row.extend([""] * (len(cells) - len(row)))
+        for i, cell in enumerate(cells):
+            row[i] = f"{row[i]} {cell}".strip()
+    rows = [[c.replace("|", "\\|") for c in row] for row in rows if any(row)]
+    if not rows:
+        return ""
+    width = len(rows[0])
+    out = ["| " + " | ".join(row[:width]) + " |" for row in rows]
+    return "\n".join([out[0], "|" + "---|" * width, *out[1:]]) + "\n"
 
 
 def _front_matter(text: str) -> tuple[dict[str, str], str, str]:

@@ -10,7 +10,7 @@ _ENDS_SENTENCE = re.compile(r"[.!?,;:…—–-][\"'”’)\]]*$")
 _LABEL = re.compile(r"[\[(<]?\d{1,3}:\d{2}|\S+:\s|[-*+•>|=#~_]")
 # "APOLLO 11 was the spaceflight that ...", "Neil Alden Armstrong (1930-2012) was an American astronaut"
 _DEFINITION = re.compile(
-    r"(?:The\s+)?(?P<subject>[^\W\d_][\w.'’&/-]*(?:\s+[\w.'’&/,-]+){0,7}?)(?:\s*\([^()\n]{1,200}\))?"
+    r"(?:The\s+)?(?P<subject>[^\W\d_][\w.'’&/-]*(?:\s+[\w.'’&/-]+){0,7}?)(?:\s*\([^()\n]{1,200}\))?"
     r"(?:,\s[^.,\n]{1,80}(?:,\s[^.,\n]{1,40})?,)?\s+(?:is|was|are|were)\s+(?:an?|the|one\s+of)\s"
 )
 _PRONOUNS = word_set(
@@ -46,7 +46,7 @@ def definition_title(paragraph: str) -> str:
     found = _DEFINITION.match(paragraph.lstrip()[:600])
     if not found:
         return ""
-    subject = " ".join(found["subject"].split()).rstrip(",")
+    subject = " ".join(found["subject"].split())
     words = subject.split()
     if words[0].casefold() in _PRONOUNS or len(subject) > 80:
         return ""

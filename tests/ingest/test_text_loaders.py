@@ -195,3 +195,14 @@ def test_the_limit_on_characters(tmp_path: Path) -> None:
 def test_no_loader(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedFormatError, match="no loader for audio/flac yet"):
         load(tmp_path, b"fLaC\x00\x00")
+
+
+def test_a_grid_table_of_markdown(tmp_path: Path) -> None:
+    raw = load(
+        tmp_path,
+        "# Flights\n\n+------+--------+\n| Name | Result |\n+======+========+\n| A-1  | flew   |\n|      | well   |\n"
+        "+------+--------+\n| A-2  | failed |\n+------+--------+\n\nAfter.\n",
+    )
+    assert blocks(raw) == [
+        ("heading", "Flights"), ("table", "Name: A-1; Result: flew well\nName: A-2; Result: failed"), ("text", "After."),
+    ]  # fmt: skip
