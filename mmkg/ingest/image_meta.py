@@ -132,7 +132,7 @@ def _xmp(image: Image) -> list[tuple[str, Any]]:
             continue
         name = _XMP_NAMES.get(etree.QName(element).localname)
         if name:
-            values = [v for v in (clean_property(t) for t in element.itertext()) if v]
+            values = [v for v in (clean_property(t) for t in element.itertext("*")) if v]
             if values:
                 out.append((name, ", ".join(dict.fromkeys(values[:20]))))
         for key, value in element.attrib.items():
