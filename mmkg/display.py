@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import unquote
 
 from mmkg.displaystyle import STYLE
 from mmkg.types import Answer, Citation, Evidence, Path, QueryResult
@@ -157,7 +158,7 @@ def _evidence(evidence: Evidence, pictures: _Pictures, citations: Sequence[Citat
         f'<span class="kind">{_plain(kind)}</span><span class="small soft" dir="auto">{_plain(where)}</span></div>'
     )
     heading = ""
-    if evidence.heading and evidence.heading != name:
+    if evidence.heading and evidence.heading != name and not evidence.text.startswith(evidence.heading):
         heading = f'<div class="small soft" dir="auto">{_plain(evidence.heading)}</div>'
     words = _marked(evidence.text, [c.quote for c in citations])
     picture = pictures.figure(evidence, citations)
@@ -291,11 +292,20 @@ def _stats(stats: Mapping[str, Any]) -> str:
         return ""
     tiles = []
     for label, value in stats.items():
-        wide = "" if isinstance(value, int | float) else " wide"
+        if label == "bytes" and isinstance(value, int):
+            label, value = "size", _size(value)
+        wide = " wide" if isinstance(value, Mapping | list | tuple) or len(str(value)) > 12 else ""
         tiles.append(
             f'<div class="tile{wide}"><dt>{_plain(label.replace("_", " "))}</dt><dd dir="auto">{_cell(value, grouped=True)}</dd></div>'
         )
     return f'<dl class="tiles">{"".join(tiles)}</dl>'
+
+
+def _size(n_bytes: int) -> str:
+    for unit, factor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if n_bytes >= factor:
+            return f"{n_bytes / factor:.1f} {unit}"
+    return f"{n_bytes} bytes"
 
 
 def _query(title: str, query: str, result: QueryResult) -> str:
@@ -364,7 +374,8 @@ def _short(text: str, length: int) -> str:
 
 
 def _file_name(uri: str) -> str:
-    return re.split(r"[/\\]", uri.rstrip("/\\"))[-1]
+    last = re.split(r"[/\\]", uri.rstrip("/\\"))[-1]
+    return unquote(last) if uri.startswith("file:") else last
 
 
 def _place(evidence: Evidence) -> str:

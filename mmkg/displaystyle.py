@@ -23,7 +23,7 @@ body.mmkg{margin:0;background:var(--paper)}
 .mmkg .tile dd{margin:0;font-size:1.3rem;font-weight:650;font-variant-numeric:tabular-nums;line-height:1.25}
 .mmkg .tile.wide{grid-column:span 2}.mmkg .tile.wide dd{font-size:.9rem;font-weight:500;line-height:1.45}
 .mmkg .tile dt{font-size:.8rem;color:var(--soft)}
-.mmkg .contents{columns:2 22rem;padding-left:1.4rem;margin:.5rem 0}
+.mmkg .contents{columns:2 22rem;padding-left:1.6rem;margin:.5rem 0 1.6rem}
 .mmkg .contents li{margin:.15rem 0;break-inside:avoid}
 .mmkg .answer{background:var(--card);border:1px solid var(--line);border-radius:.9rem;padding:1.15rem 1.25rem;margin:0 0 1.4rem}
 .mmkg .short{font-size:1.55rem;font-weight:680;line-height:1.25;margin:.35rem 0 .1rem;color:var(--accent)}

@@ -239,6 +239,16 @@ def test_two_answers_on_one_page_do_not_share_ids() -> None:
     assert sorted(ids) == ["q1", "q1-1", "q2", "q2-1"]
 
 
+def test_numbers_of_the_base_read_well() -> None:
+    text = audited(report_html("Demo", {"bytes": 4_504_318, "co_occurrences": 264}, [], [])).text
+    assert "size4.5 MB" in text and "co occurrences264" in text
+
+
+def test_file_names_are_shown_as_people_know_them() -> None:
+    e = make_evidence(document=DocumentRef(id="d", name="", uri="file:///a%20b/old%20map.png"))
+    assert "old map.png" in audited(evidence_html(e)).text
+
+
 def test_empty_report_is_a_page() -> None:
     assert "Demo" in audited(report_html("Demo", {}, [], [])).text
 
