@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from mmkg.algorithms.names import fold, tokenize
 from mmkg.algorithms.terms import terms
@@ -131,7 +132,7 @@ def best_quote(claim: Claim, evidence: Evidence) -> Support | None:
     """The sentence of a unit, or two that follow each other, that holds most of a claim; None if the unit has no words."""
     spans = sentence_spans(evidence)
     above = _words_of(f"{evidence.document.name} {evidence.heading}")
-    pairs = [(a[0], b[1]) for a, b in zip(spans, spans[1:], strict=False) if quote_of(evidence, (a[0], b[1]))]
+    pairs = [(a[0], b[1]) for a, b in pairwise(spans) if quote_of(evidence, (a[0], b[1]))]
     best: Support | None = None
     for span in (*spans, *pairs):
         found = support(claim, quote_of(evidence, span), span, above)
@@ -226,8 +227,15 @@ def _together(claim: Claim, quotes: Sequence[Support]) -> str:
     return _verdict(len(found) / len(claim.words), claim.strict - found)
 
 
+NOT_FOUND = "not found in the base"
+"""The text of an answer that the evidence does not hold."""
+
+
 def render(sentences: Sequence[AnswerSentence], *, lead: str = "") -> str:
-    """The text of an answer: its sentences, each followed by its markers."""
+    """The text of an answer: its sentences, each followed by its markers; one without support says so."""
     parts = [lead] if lead else []
-    parts += [" ".join([" ".join(s.text.split()), "".join(f"[{n}]" for n in s.citations)]).strip() for s in sentences]
+    for s in sentences:
+        marks = "".join(f"[{n}]" for n in s.citations)
+        warning = "" if s.supported else "(unsupported)"
+        parts.append(" ".join(filter(None, (" ".join(s.text.split()), marks, warning))))
     return " ".join(parts)

@@ -6,14 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from mmkg.generate.chain import Chain, find_chains
-from mmkg.generate.cite import CitationBook, render
+from mmkg.generate.cite import NOT_FOUND, CitationBook, render
 from mmkg.generate.pool import Pool, Sentence, read_pool
 from mmkg.generate.question import Question, read_question
 from mmkg.generate.short import Candidate, candidates
 from mmkg.protocols import Encoder, Extractor
 from mmkg.types import Answer, AnswerSentence, Evidence, NameSpan
 
-NOT_FOUND = "not found in the base"
 THRESHOLD = 0.45
 """Support below which the answer is "not found"; fixed on the train sets, see docs/answers.md."""
 SHORT_THRESHOLD = 0.5
