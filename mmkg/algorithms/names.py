@@ -95,8 +95,11 @@ def _token_pattern(ascii_only: bool) -> re.Pattern[str]:
     return re.compile(rf"{word}(?:[{_APOSTROPHES}]{word})*")
 
 
-@lru_cache(maxsize=65536)
 def _fold_token(word: str) -> str:
+    return _fold_short(word) if len(word) <= 40 else _fold_word(word)
+
+
+def _fold_word(word: str) -> str:
     if word.isascii():
         return word.lower().replace("'", "")
     return "".join(
@@ -104,12 +107,15 @@ def _fold_token(word: str) -> str:
     )
 
 
+_fold_short = lru_cache(maxsize=65536)(_fold_word)
+
+# The look-behinds keep the search linear on long runs of letters (encoded data).
 _OPAQUE = re.compile(
     r"""
       (?:https?|ftp|file|doi):/{0,2}\S+ | www\.\S+          # addresses
-    | [\w.+-]+@[\w-]+(?:\.[\w-]+)+
-    | \w*[^\W_]_[^\W_]\w*                                  # identifiers
-    | [^\W\d_]\w*(?:::|->)\w+(?:(?:::|->)\w+)*
+    | (?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+
+    | (?<!\w)\w*[^\W_]_[^\W_]\w*                          # identifiers
+    | (?<!\w)[^\W\d_]\w*(?:::|->)\w+(?:(?:::|->)\w+)*
     | (?<![\w.])(?:/[\w.+-]+){2,} | \b[A-Za-z]:\\\S+       # paths
     """,
     re.VERBOSE,
@@ -189,9 +195,13 @@ _NUMBERING = re.compile(r"\s*(?:\d+(?:\.\d+)+\.?|\d+[.)])\s+(?=\D)")
 _PARENTHESIS = re.compile(r"\s*\([^()]*\)\s*$")
 
 
-@lru_cache(maxsize=8192)
 def title_variants(title: str) -> tuple[tuple[str, str], ...]:
     """(canonical form, the words of the title that it stands for), the full form first; see `title_forms`."""
+    return _title_variants(title) if len(title) <= 8 * MAX_TITLE_CHARACTERS else ()
+
+
+@lru_cache(maxsize=8192)
+def _title_variants(title: str) -> tuple[tuple[str, str], ...]:
     title = _NUMBERING.sub("", " ".join(html.unescape(title).split()), count=1)
     full = canon(title)
     if full in GENERIC_HEADINGS or not 1 <= len(full) <= MAX_TITLE_CHARACTERS or full.count(" ") >= MAX_TITLE_TOKENS:
@@ -243,7 +253,7 @@ def forms_at(tokens: Sequence[Token], start: int, max_tokens: int = MAX_TOKENS) 
     form = tokens[start].folded
     forms = [form]
     for token in tokens[start + 1 : start + max_tokens]:
-        if not token.joins:
+        if not token.joins or len(form) > MAX_TITLE_CHARACTERS:
             break
         form = f"{form} {token.folded}"
         forms.append(form)
@@ -328,9 +338,9 @@ def _tight(text: str, left: Token, right: Token) -> bool:
 
 
 def _run_end(text: str, tokens: Sequence[Token], first: int) -> int:
-    """One past the last token of the run that begins at a capitalised token."""
+    """One past the last token of the run that begins at a capitalised token; runs far too long for a name are cut."""
     end = first + 1
-    while end < len(tokens):
+    while end < min(len(tokens), first + 4 * MAX_TOKENS):
         left, token = tokens[end - 1], tokens[end]
         if not (token.joins and _tight(text, left, token)):
             break

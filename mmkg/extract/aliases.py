@@ -14,6 +14,7 @@ _BRACKET = re.compile(r"\(\s*([A-Z][A-Za-z0-9&.-]{1,9})\s*\)")
 _BEFORE_BRACKET = re.compile(r"\b([A-Z][A-Za-z0-9&.-]{1,9})\s?\(([^()\n]{5,120})\)")
 _INNER_GAPS = frozenset({" ", "-", " & ", "/", "\u2010", "\u2011", "\u2013", ", ", "\n"})
 _MAX_LETTERS = 8
+_MAX_PASSED = 4
 
 Definition = tuple[int, int, int, int]
 """First token of the long form, one past its last, first token of the short form, one past its last."""
@@ -67,8 +68,13 @@ def _between(tokens: Sequence[Token], starts: Sequence[int], start: int, end: in
     return (i, j) if i < j else None
 
 
-def _match_back(text: str, tokens: Sequence[Token], at: int, letters: str, letter: int) -> int | None:
-    """Index of the token that carries the first letter, if the letters up to `letter` are initials of tokens up to `at`."""
+def _match_back(
+    text: str, tokens: Sequence[Token], at: int, letters: str, letter: int, passes: int = _MAX_PASSED
+) -> int | None:
+    """Index of the token that carries the first letter, if the letters up to `letter` are initials of tokens up to `at`.
+
+    passes: function words that may still be passed over; the bound keeps "of of of ... (OOO)" cheap.
+    """
     if at < 0:
         return None
     word = tokens[at].folded
@@ -76,9 +82,9 @@ def _match_back(text: str, tokens: Sequence[Token], at: int, letters: str, lette
     if word[0] == letters[letter] and tight and (letter or word not in _PASSED):
         if letter == 0:
             return at
-        first = _match_back(text, tokens, at - 1, letters, letter - 1)
+        first = _match_back(text, tokens, at - 1, letters, letter - 1, passes)
         if first is not None:
             return first
-    if word in _PASSED and tight and letter < len(letters) - 1:
-        return _match_back(text, tokens, at - 1, letters, letter)
+    if passes and word in _PASSED and tight and letter < len(letters) - 1:
+        return _match_back(text, tokens, at - 1, letters, letter, passes - 1)
     return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import logging
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,7 @@ class NameExtractor:
     def __init__(self, nlp: Any = None, *, model: str = "", batch_size: int = 64) -> None:
         self._nlp = nlp
         self._batch_size = batch_size
+        self._lock = threading.Lock()  # a pipeline has one memory zone at a time
         caps = f"caps-{_CAPS_VERSION}"
         self.name = f"spacy-{model}+{caps}" if nlp is not None else caps
 
@@ -70,7 +72,7 @@ class NameExtractor:
         found: list[list[tuple[int, int, str]]] = [[] for _ in texts]
         parts = [(n, a, text[a:b]) for n, text in enumerate(texts) for a, b in _parts(text)]
         # A memory zone frees the words of these texts from the vocabulary, which otherwise grows for ever.
-        with self._nlp.memory_zone():
+        with self._lock, self._nlp.memory_zone():
             docs = self._nlp.pipe((part for _, _, part in parts), batch_size=self._batch_size)
             for (n, offset, _), doc in zip(parts, docs, strict=True):
                 found[n] += [
@@ -104,11 +106,11 @@ def _cleaned(text: str, found: Sequence[tuple[int, int, str]]) -> Iterator[NameS
         while t < len(tokens) and tokens[t].end <= start:
             t += 1
         words: list[Token] = []
-        for token in tokens[t:]:
-            if token.start >= end or (words and not token.joins):
-                break
-            if words or not _stands_before(token, label):
-                words.append(token)
+        at = t
+        while at < len(tokens) and tokens[at].start < end and (tokens[at].joins or not words):
+            if words or not _stands_before(tokens[at], label):
+                words.append(tokens[at])
+            at += 1
         while len(words) > 1 and words[-1].folded in ARTICLES:
             words.pop()
         if label == "PERSON" and len(words) > 1 and words[0].folded in FORMS_OF_ADDRESS:

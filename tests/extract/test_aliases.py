@@ -59,6 +59,10 @@ def test_any_text_gives_spans_of_initials(text: str) -> None:
         assert len(tokenize(long)) > 1
 
 
+def test_many_function_words_before_a_bracket_are_cheap() -> None:
+    assert defined("of " * 500 + "(OFOFOFOF) " * 50) == []
+
+
 def test_a_definition_makes_both_sides_mentions_and_an_alias() -> None:
     text = "A convolutional neural network (CNN) learns. The World Health Organization (WHO) helps."
     unit = UnitInput(unit=Unit(ordinal=0, label="Chunk", kind="text", start=0, end=len(text)), pieces=((0, text),))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -108,6 +109,13 @@ def test_long_texts_are_read_in_parts_with_exact_offsets(extractor: NameExtracto
     assert {text[s.start : s.end] for s in spans} >= {"Marie Curie", "Paris", "Warsaw"}
     assert sum(text[s.start : s.end] == "Marie Curie" for s in spans) >= 895
     assert spans[-1].start > len(text) - len(sentence)
+
+
+@pytest.mark.models
+def test_threads_may_share_an_extractor(extractor: NameExtractor) -> None:
+    expected = extractor.extract([TEXT])
+    with ThreadPoolExecutor(4) as pool:
+        assert all(found == expected for found in pool.map(extractor.extract, [[TEXT]] * 12))
 
 
 @pytest.mark.models
