@@ -35,9 +35,13 @@ def atoms(text: str, block: Block) -> list[Span]:
 
 
 def sentences_of(text: str, start: int, end: int, blocks: Sequence[Block]) -> list[Span]:
-    """Sentence spans of a chunk: by rule in prose, rows in tables, paragraphs in code. `blocks`: those that it touches."""
+    """Sentence spans of a chunk: by rule in prose, rows in tables, paragraphs in code. `blocks`: those that it touches.
+
+    A heading is no sentence (it stands before every sentence under it anyway), unless the chunk has nothing else.
+    """
     out: list[Span] = []
-    for block in blocks:
+    body = [b for b in blocks if b.kind != "heading" and b.start < end and start < b.end]
+    for block in body or blocks:
         a, b = max(start, block.start), min(end, block.end)
         if a >= b:
             continue
