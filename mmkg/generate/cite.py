@@ -29,7 +29,7 @@ _RANK = {"supported": 2, "partial": 1, "unsupported": 0}
 _NUMBERS = r"\d{1,3}(?!\d)"
 _MARKER = re.compile(rf"[\[【]\s*{_NUMBERS}(?:\s*[,;–-]\s*{_NUMBERS})*\s*[\]】]")
 _RUN = rf"(?:\s*{_MARKER.pattern})+"
-_AFTER_STOP = re.compile(rf"([.!?…]+[\"'”’)]*)({_RUN})")
+_AFTER_STOP = re.compile(rf"([.!?…]+[\"'”’)]*)((?:[ \t]*{_MARKER.pattern})+)")
 _DIGITS = re.compile(r"\d+(?:[.,]\d+)*")
 
 

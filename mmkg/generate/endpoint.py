@@ -193,6 +193,8 @@ class Endpoint:
             status, after = response.status, response.getheader("Retry-After")
             if late.is_set():
                 raise TimeoutError
+            if response.length and len(content) <= MAX_BYTES:  # a read with a limit does not tell by itself
+                raise http.client.IncompleteRead(content, response.length)
         except ssl.SSLCertVerificationError as e:
             raise _error(
                 f"{address.shown}: its certificate is not trusted ({e.verify_message})", "check the URL"
