@@ -77,7 +77,7 @@ def test_what_holds_for_every_document(raw: RawDocument, target: int) -> None:
             assert text[a:b] == text[a:b].strip()
         assert list(unit.sentences) == sorted(unit.sentences) or unit.label == "Image"
         if unit.label == "Chunk":
-            check_chunk(facts, unit, target)
+            check_chunk(facts, unit, target, headings_of(raw))
             assert unit.start >= at, "chunks overlap"
             at = unit.end
     headings = [range(s.start, s.start + len(s.heading) + 60) for s in facts.sections]
@@ -88,16 +88,20 @@ def test_what_holds_for_every_document(raw: RawDocument, target: int) -> None:
     assert set(parsed.media) == {u.media for u in facts.units if u.media}
 
 
-def check_chunk(facts: DocumentFacts, unit: Unit, target: int) -> None:
+def headings_of(raw: RawDocument) -> set[int]:
+    return {i for b in raw.blocks if b.kind == "heading" for i in range(b.start, b.end)}
+
+
+def check_chunk(facts: DocumentFacts, unit: Unit, target: int, headings: set[int]) -> None:
     assert unit.end - unit.start <= max(1, int(STRETCH * target))
     own = [s for s in facts.sections if s.start <= unit.start < s.end]
     assert unit.section == (max(own, key=lambda s: s.start).order if own else None)
     # No other section begins inside, and no page ends inside.
     assert not any(unit.start < s.start < unit.end for s in facts.sections)
     assert not any(unit.start < p.end < unit.end for p in facts.pages)
-    # Every character of it that is not white space is in a sentence.
+    # Every character of it that is not white space is in a sentence, or in a heading.
     sentences = {i for a, b in unit.sentences for i in range(a, b)}
-    assert all(facts.text[i].isspace() or i in sentences for i in range(unit.start, unit.end))
+    assert all(facts.text[i].isspace() or i in sentences | headings for i in range(unit.start, unit.end))
 
 
 def build(
