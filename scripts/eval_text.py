@@ -88,8 +88,10 @@ def main() -> None:
 
 
 def evaluate(args: argparse.Namespace, name: str) -> Mapping[str, object]:
-    passages = [json.loads(line) for line in gzip.open(args.data / name / "corpus.jsonl.gz", "rt", encoding="utf-8")]
-    questions = [json.loads(line) for line in (args.data / name / "questions_dev.jsonl").open(encoding="utf-8")]
+    corpus = gzip.decompress((args.data / name / "corpus.jsonl.gz").read_bytes()).decode()
+    passages = [json.loads(line) for line in corpus.split("\n") if line]
+    asked = (args.data / name / "questions_dev.jsonl").read_text(encoding="utf-8")
+    questions = [json.loads(line) for line in asked.split("\n") if line]
     settings = Settings.load(batch_units=512)
     plain = KnowledgeBase(args.cache / f"{name}-{args.seed}", settings=settings)
     assert plain.text_encoder is not None, "the text model is not installed"
@@ -139,8 +141,10 @@ def ingest(kb: KnowledgeBase, passages: Sequence[Mapping[str, str]], folder: Pat
         path = folder / f"{place:06d}.md"
         if not path.exists():
             path.write_bytes(text)
-    report = kb.add(folder, progress=lambda p: p.done % 1000 == 0 and print(f"  {p.done} of {p.total}", file=sys.stderr))
-    print(f"  {report.counts}  {({k: round(v) for k, v in report.timings.items()})}", file=sys.stderr)
+    report = kb.add(
+        folder, progress=lambda p: p.done % 1000 == 0 and print(f"  {p.done} of {p.total}", file=sys.stderr)
+    )
+    print(f"  {report.counts}  { ({k: round(v) for k, v in report.timings.items()}) }", file=sys.stderr)
     return ids
 
 
