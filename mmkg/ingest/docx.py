@@ -149,13 +149,17 @@ class _Pictures:
         """What a user should know of the pictures."""
         out = []
         if self._damaged:
-            out.append(f"{self._damaged} pictures could not be read (damaged, or a format such as EMF)")
+            out.append(f"{_pictures(self._damaged)} could not be read (damaged, or a format such as EMF)")
         if self._cut:
-            out.append(f"{self._cut} pictures beyond the limit of one document were not kept")
+            out.append(f"{_pictures(self._cut)} beyond the limit of one document not kept")
         if self._unread and self._wanted:
             why = 'install "mmkg[ocr]"' if not self._reading else "raise limits.seconds"
-            out.append(f"words in {self._unread} pictures were not read: {why}")
+            out.append(f"words in {_pictures(self._unread)} were not read: {why}")
         return out
+
+
+def _pictures(n: int) -> str:
+    return f"{n} picture" if n == 1 else f"{n} pictures"
 
 
 class _Builder:

@@ -115,15 +115,32 @@ def drop_running(pages: Sequence[PdfPage]) -> None:
             places[key].append((n, i))
     dropped: dict[int, set[int]] = defaultdict(set)
     for (words, bucket), found in places.items():
-        near = {n for b in (bucket - 1, bucket, bucket + 1) for n, _ in places.get((words, b), ())}
-        if len(near) < 3:
+        near = [place for b in (bucket - 1, bucket, bucket + 1) for place in places.get((words, b), ())]
+        if len({n for n, _ in near}) < 3:
             continue
-        first = min(near)
+        numbered = _PAGE_NUMBER.match(words) or _counts_pages([(n, pages[n].lines[i].text) for n, i in near])
+        if not numbered:
+            continue
+        first = min(n for n, _ in near)
         for n, i in found:
             if n != first or _PAGE_NUMBER.match(words):
                 dropped[n].add(i)
     for n, gone in dropped.items():
         pages[n].lines = [line for i, line in enumerate(pages[n].lines) if i not in gone]
+
+
+def _counts_pages(found: Sequence[tuple[int, str]]) -> bool:
+    """Whether lines that differ in their digits alone are the same, or one of their numbers goes with the page.
+
+    Otherwise they are rows of a table that happen to end at the same height.
+    """
+    numbers = [[int(d) for d in re.findall(r"\d+", text)] for _, text in found]
+    if len({tuple(row) for row in numbers}) == 1:
+        return True
+    steps = [
+        Counter(value - n for (n, _), value in zip(found, column, strict=True)) for column in zip(*numbers, strict=True)
+    ]
+    return any(max(step.values()) >= 0.7 * len(found) for step in steps)
 
 
 def _edge_lines(page: PdfPage) -> list[tuple[int, tuple[str, int]]]:

@@ -272,7 +272,7 @@ def test_a_damaged_picture_costs_only_itself(tmp_path):
     path = save(d, tmp_path / "a.docx")
     raw = load(rewritten(path, {"word/media/image1.png": png().getvalue()[:60]}))
     assert raw.text == "Text after it." and raw.figures == ()
-    assert raw.notes == ("1 pictures could not be read (damaged, or a format such as EMF)",)
+    assert raw.notes == ("1 picture could not be read (damaged, or a format such as EMF)",)
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -259,9 +259,19 @@ def test_running_headers_and_page_numbers_are_dropped(tmp_path):
     assert raw.text.count("Annual Report of the Lunar Society") == 1
     assert "of 4" not in raw.text
     assert all(f"Only on page {n}" in raw.text for n in range(1, 5))
+    roman = [Sheet().lines(72, 700, *PROSE).text(300, 30, n) for n in ("ii", "iii", "iv", "1", "2", "3")]
+    assert load(write_pdf(tmp_path / "r.pdf", *roman)).text == "\n\n".join([" ".join(PROSE)] * 6)
     # Two pages are no pattern.
     raw = load(write_pdf(tmp_path / "b.pdf", *sheets[:2]))
     assert raw.text.count("Annual Report of the Lunar Society") == 2
+
+
+def test_rows_of_numbers_at_the_edge_of_pages_stay(tmp_path):
+    sheets = [
+        Sheet().lines(72, 700, *PROSE).text(72, 40, f"Total {n * n * 371} of {9000 - n * 17}") for n in range(1, 6)
+    ]
+    raw = load(write_pdf(tmp_path / "a.pdf", *sheets))
+    assert all(f"Total {n * n * 371} of" in raw.text for n in range(1, 6))
 
 
 def test_aligned_columns_are_a_table_with_exact_cells(tmp_path):
