@@ -259,7 +259,7 @@ def test_running_headers_and_page_numbers_are_dropped(tmp_path):
     assert raw.text.count("Annual Report of the Lunar Society") == 1
     assert "of 4" not in raw.text
     assert all(f"Only on page {n}" in raw.text for n in range(1, 5))
-    roman = [Sheet().lines(72, 700, *PROSE).text(300, 30, n) for n in ("ii", "iii", "iv", "1", "2", "3")]
+    roman = [Sheet().lines(72, 600, *PROSE).text(300, 30, n) for n in ("ii", "iii", "iv", "1", "2", "3")]
     assert load(write_pdf(tmp_path / "r.pdf", *roman)).text == "\n\n".join([" ".join(PROSE)] * 6)
     # Two pages are no pattern.
     raw = load(write_pdf(tmp_path / "b.pdf", *sheets[:2]))
