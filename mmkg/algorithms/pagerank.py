@@ -39,6 +39,8 @@ class WalkGraph:
     a name seen once leads nowhere, a name seen everywhere leads anywhere. Both may still be where a walk starts. From entities
     to units it follows w, columns normalised.
 
+    titled: (n_entities,) in 0..1, how much an entity is the title of single units: 1 / n for its least shared title.
+
     mentions: (n_units, n_entities) counts. title_share: the same shape, 0 or n; an entity may be there without a mention.
     Costs O(edges) to build and holds about 50 bytes an edge. Raises ValueError if the shapes differ.
     Method: personalised PageRank of Haveliwala (WWW 2002), over the passage-entity graph of Gutierrez et al. (HippoRAG, 2024).
@@ -52,6 +54,7 @@ class WalkGraph:
         self.df: npt.NDArray[np.int64] = np.bincount(weights.indices, minlength=self.n_entities).astype(np.int64)
         with np.errstate(divide="ignore"):
             self.idf: Float64Array = np.where(self.df > 0, np.log((self.n_units + 1) / np.maximum(self.df, 1)), 0.0)
+        self.titled: Float64Array = _titled(title_share)
         self.carries: npt.NDArray[np.bool_] = (self.df >= 2) & (self.df <= max(HUB_FLOOR, HUB_SHARE * self.n_units))
         column_sums = np.bincount(weights.indices, weights=weights.data, minlength=self.n_entities)
         self._to_units = weights.copy()
@@ -141,6 +144,14 @@ def _edge_weights(mentions: sp.csr_matrix, title_share: sp.csr_matrix) -> sp.csr
     weights.eliminate_zeros()
     weights.sort_indices()
     return weights
+
+
+def _titled(title_share: sp.csr_matrix) -> Float64Array:
+    """(n_entities,) 1 / n of the title that names the entity and is shared by the fewest units, 0 where none names it."""
+    shares = _clean(title_share)
+    out = np.zeros(shares.shape[1])
+    np.maximum.at(out, shares.indices, 1.0 / shares.data)
+    return out
 
 
 def _clean(matrix: sp.csr_matrix) -> sp.csr_matrix:

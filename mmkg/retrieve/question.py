@@ -39,8 +39,8 @@ def question_entities(question: str, view: IndexView, extractor: Extractor | Non
 
     Found as in documents: titles of the base (several words also in lower case), names by the extractor. Beyond that, since
     a question is short and written for this base: a title of one common word counts if it is capitalised and does not open the
-    question; names of several words that nothing else covers are looked up in the vocabulary; and a question typed without any
-    capital is read as if every word had one. Only what the base mentions is kept, and nothing that lies inside a longer one.
+    question; and a question typed without any capital is read as if every word had one, and names of several words that
+    nothing else covers are looked up in the vocabulary (in other questions that finds more phrases than names). Only what the base mentions is kept, and nothing that lies inside a longer one.
     Two look-ups in the view for each question.
     """
     tokens = tokenize(question)
@@ -57,9 +57,10 @@ def question_entities(question: str, view: IndexView, extractor: Extractor | Non
     found = [(a, b, name, "title") for a, b, name in _titles(tokens, titles, set() if uncased else titles)]
     found += [item for item in named if item[2]]
     found = _outermost([item for item in found if item[2] in index])
-    covered = [(a, b) for a, b, _, _ in found]
-    vocabulary = {form for form in index if " " in form}
-    found += [(a, b, name, "vocabulary") for a, b, name in _unclaimed(tokens, vocabulary, covered)]
+    if uncased:
+        covered = [(a, b) for a, b, _, _ in found]
+        vocabulary = {form for form in index if " " in form}
+        found += [(a, b, name, "vocabulary") for a, b, name in _unclaimed(tokens, vocabulary, covered)]
 
     out: dict[int, QuestionEntity] = {}
     for start, end, name, source in sorted(found):

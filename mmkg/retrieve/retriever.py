@@ -112,9 +112,12 @@ class HybridRetriever:
             near = sentence_seeds(self.view, self.graph, sentences, cosines)
             # Without an entity of the question the walk has no anchor: sentences alone were measured to lead it astray.
             weights = restart(asked, near) if asked.any() else asked
-            lists["walk"] = walk.by_walk(self.graph, weights, mask, depth)
+            mass = walk.walk_mass(self.graph, weights)
+            lists["walk"] = walk.by_walk(mass, mask, depth)
         with clock("order"):
-            ranked = self._ordered(question, lists, modalities, k)
+            flat = [lists["bm25"], lists["dense"], lists["sentences"]]
+            base = order.base_order(lists["walk"], mass, flat, titled=float(asked @ self.graph.titled))
+            ranked = self._ordered(question, base, lists, modalities, k)
         result = RankedUnits(
             units=ranked.units,
             scores=ranked.scores,
@@ -175,7 +178,7 @@ class HybridRetriever:
                 held, _ = self.graph.entities_of(unit)
                 if len(held) and cosine > 0:
                     seeds[held] += cosine**4 * self.graph.idf[held] / len(held)
-            walked = walk.by_walk(self.graph, seeds, mask, depth)
+            walked = walk.by_walk(walk.walk_mass(self.graph, seeds), mask, depth)
         pictures = near if mask is None else self._pixels(vector, mask, depth)
         both = order.fused_with(pictures, walked) if len(walked) else pictures
         places = np.arange(min(len(both), k + _SPARE))
@@ -223,15 +226,19 @@ class HybridRetriever:
         return walk.by_vector("pixels", self.view, self._pixel_space, vector, mask, depth)
 
     def _ordered(
-        self, question: str, lists: Mapping[str, RankedList], modalities: frozenset[Modality] | None, k: int
+        self,
+        question: str,
+        base: RankedList,
+        lists: Mapping[str, RankedList],
+        modalities: frozenset[Modality] | None,
+        k: int,
     ) -> RankedList:
-        """One order of all lists.
+        """The base order with what has no words.
 
         Units with words come by the walk and the flat lists. A picture without words can come by its pixels only, and how sure
         that is cannot be compared with words. So: asked for pictures alone, pixels join as an equal; in a mixed search where the
         question has a word for pictures, they take every third place; else they only fill places left empty.
         """
-        base = order.base_order(lists["walk"], [lists["bm25"], lists["dense"], lists["sentences"]])
         sides = [order.file_names_asked_for(lists["filename"], base)]
         if modalities is not None and modalities <= {Modality.IMAGE}:
             base = order.fused_with(base, lists["pixels"]) if len(lists["pixels"]) else base

@@ -94,13 +94,18 @@ def by_file_name(question: str, view: IndexView, mask: Mask | None, depth: int) 
     return _from_scores("filename", scores / total if total > 0 else scores, mask, depth)
 
 
-def by_walk(graph: WalkGraph, weights: Float64Array, mask: Mask | None, depth: int) -> RankedList:
-    """Personalised PageRank from the restart weights of the entities (n_entities,)."""
+def walk_mass(graph: WalkGraph, weights: Float64Array) -> Float64Array:
+    """(n_units,) personalised PageRank from the restart weights of the entities (n_entities,); all 0 if these are."""
     if not weights.any():
-        return empty("walk")
+        return np.zeros(graph.n_units)
     mass = graph.run(weights, iterations=ITERATIONS).units[:, 0]
     # Units that stand alike in the graph must tie, not be told apart by the last bits of a sum.
-    return _from_scores("walk", np.round(mass, 12), mask, depth)
+    return np.round(mass, 12)
+
+
+def by_walk(mass: Float64Array, mask: Mask | None, depth: int) -> RankedList:
+    """Units by the mass of a walk."""
+    return _from_scores("walk", mass, mask, depth)
 
 
 def _from_scores(name: str, scores: Float64Array, mask: Mask | None, depth: int) -> RankedList:

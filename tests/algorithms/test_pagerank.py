@@ -136,3 +136,8 @@ def test_refuses_what_does_not_fit():
         WalkGraph(sp.csr_matrix((2, 3)), sp.csr_matrix((2, 4)))
     with pytest.raises(ValueError, match="restart weights"):
         graph_of([[1, 1]]).run(np.zeros(3))
+
+
+def test_titled_is_the_share_of_the_narrowest_title():
+    graph = graph_of([[1, 1, 1], [1, 0, 1]], [[1, 0, 40], [5, 0, 20]])
+    assert graph.titled.tolist() == [1.0, 0.0, 1 / 20]

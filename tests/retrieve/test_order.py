@@ -18,16 +18,33 @@ def ranked(name, units, scores=None):
 units = st.lists(st.integers(0, 30), unique=True, max_size=20)
 
 
-def test_the_walk_leads_and_the_rest_follows():
-    base = base_order(ranked("walk", [5, 3]), [ranked("bm25", [1, 5]), ranked("dense", [1, 2])])
-    assert base.name == "walk"
-    assert base.units.tolist() == [5, 3, 1, 2]
+def mass_of(walk, n=40):
+    mass = np.zeros(n)
+    mass[walk.units] = walk.scores
+    return mass
+
+
+def base(walk, flat, titled=1.0):
+    return base_order(walk, mass_of(walk), flat, titled=titled)
+
+
+def test_where_titles_are_named_the_walk_leads_and_the_rest_follows():
+    out = base(ranked("walk", [5, 3]), [ranked("bm25", [1, 3]), ranked("dense", [1, 2])])
+    assert out.name == "walk"
+    assert out.units.tolist() == [5, 3, 1, 2]
+
+
+def test_without_titles_the_words_decide_among_units_that_the_walk_holds_alike():
+    walk = ranked("walk", [5, 3, 7], [0.11, 0.1, 0.1])
+    flat = [ranked("bm25", [7, 3]), ranked("dense", [7, 3])]
+    assert base(walk, flat, titled=1.0).units.tolist() == [5, 3, 7]
+    assert base(walk, flat, titled=0.0).units.tolist() == [7, 3, 5]
 
 
 def test_without_a_walk_the_flat_lists_are_fused():
-    base = base_order(empty("walk"), [ranked("bm25", [1, 5]), ranked("dense", [2, 1])])
-    assert base.name == "fusion"
-    assert base.units.tolist() == [1, 2, 5]
+    out = base(empty("walk"), [ranked("bm25", [1, 5]), ranked("dense", [2, 1])])
+    assert out.name == "fusion"
+    assert out.units.tolist() == [1, 2, 5]
 
 
 def test_side_lists_take_every_third_place_in_turn():
@@ -41,24 +58,24 @@ def test_a_side_unit_that_is_above_already_takes_no_place():
 
 
 @given(units, st.lists(units, max_size=3), st.integers(1, 12))
-def test_order_has_each_unit_once_and_no_rising_score(base, sides, k):
-    out = with_side_lists(ranked("walk", base), [ranked("s", s) for s in sides], k)
-    available = set(base).union(*sides)
+def test_order_has_each_unit_once_and_no_rising_score(main, sides, k):
+    out = with_side_lists(ranked("walk", main), [ranked("s", s) for s in sides], k)
+    available = set(main).union(*sides)
     assert len(out) == min(k, len(available))
     assert len(set(out.units.tolist())) == len(out)
     assert set(out.units.tolist()) <= available
     assert (np.diff(out.scores) <= 0).all()
-    kept = [u for u in out.units.tolist() if u in base]
+    kept = [u for u in out.units.tolist() if u in main]
     if not sides:
-        assert kept == base[:k]
+        assert kept == main[:k]
     # The base order holds at least two of any three places, as long as it has units.
-    assert len(kept) >= min(len(base), k - k // 3)
+    assert len(kept) >= min(len(main), k - k // 3)
 
 
-@given(units, st.lists(units, min_size=3, max_size=3))
-def test_base_order_scores_lie_in_the_unit_interval_and_do_not_rise(walk, flat):
-    out = base_order(ranked("walk", walk), [ranked("f", f) for f in flat])
-    assert set(out.units.tolist()) == set(walk).union(*flat)
+@given(units, st.lists(units, min_size=3, max_size=3), st.floats(0, 1))
+def test_base_order_scores_lie_in_the_unit_interval_and_do_not_rise(walk, flat, titled):
+    out = base(ranked("walk", walk), [ranked("f", f) for f in flat], titled)
+    assert sorted(out.units.tolist()) == sorted(set(walk).union(*flat))
     assert ((out.scores > 0) & (out.scores <= 1)).all()
     assert (np.diff(out.scores) <= 0).all()
 
@@ -72,3 +89,14 @@ def test_ranks_start_at_one_and_absent_is_zero():
     ranks, scores = ranks_of(ranked("bm25", [7, 3], [2.0, 1.0]), np.array([3, 4, 7]))
     assert ranks.tolist() == [2, 0, 1]
     assert scores.tolist() == [1.0, 0.0, 2.0]
+
+
+def test_fill_takes_only_places_left_empty():
+    out = with_side_lists(ranked("walk", [0, 1]), [], 4, fill=[ranked("pixels", [1, 10, 11, 12])])
+    assert out.units.tolist() == [0, 1, 10, 11]
+    assert with_side_lists(ranked("walk", [0, 1, 2, 3]), [], 4, fill=[ranked("pixels", [9])]).units.tolist() == [
+        0,
+        1,
+        2,
+        3,
+    ]

@@ -62,6 +62,18 @@ def test_a_sentence_seed_leads_on_to_another_unit(apollo):
     assert found["gemini"].path.steps[0].name == "Gemini 8"
 
 
+def test_inside_a_long_document_the_words_decide(retriever_of, unit):
+    # Every chunk has the same title, so the walk from it holds all alike.
+    chunks = [
+        unit(f"c{i:02}", f"Chapter {i} is about matters of no weight.", "Annual Report", document="r")
+        for i in range(30)
+    ]
+    chunks[17] = unit("c17", "The auditors were paid forty thousand euros.", "Annual Report", document="r")
+    found = retriever_of(chunks).retrieve("What were the auditors paid according to the Annual Report?", k=3)
+    assert found[0].id == "c17"
+    assert found[0].path.steps[0].name == "Annual Report"
+
+
 def test_everything_is_ranked_when_k_is_large(apollo):
     assert set(ids(apollo.retrieve(QUESTION, k=100))) >= {"apollo", "neil", "town", "gemini"}
     assert len(apollo.retrieve(QUESTION, k=2)) == 2
