@@ -26,6 +26,7 @@ class Limits:
     """Decompressed size of a container (DOCX) or of one PDF stream."""
     characters: int = 50_000_000
     seconds: float = 120.0
+    """Of work; a parser that a busy machine keeps from working gets up to four times as long on the clock."""
     memory_bytes: int = 3 * 2**30
     """Address space of the parser process above what it has after start."""
 
@@ -73,23 +74,33 @@ class Settings:
         for name in sorted(names):
             if (text := environ.get(f"MMKG_{name.upper()}")) is not None:
                 values[name] = text
-        limits = dict(values.pop("limits", {}))
+        limits = values.pop("limits", {})
+        if not isinstance(limits, Mapping):
+            raise ConfigError(
+                f"setting limits: expected a table, got {limits!r}", hint="write [limits] and keys under it"
+            )
+        limits = dict(limits)
         for f in fields(Limits):
             if (text := environ.get(f"MMKG_LIMIT_{f.name.upper()}")) is not None:
                 limits[f.name] = text
+        given = overrides.pop("limits", None)
         values.update({k: v for k, v in overrides.items() if v is not None})
-        if "limits" in overrides and isinstance(overrides["limits"], Limits):
-            base_limits = values.pop("limits")
-        else:
-            base_limits = Limits()
+        # An argument wins over variables and file, as for every other setting: as a whole if it is a Limits.
+        limits.update(given if isinstance(given, Mapping) else {})
         return replace(
-            cls(), **_checked(cls, values), limits=replace(base_limits, **_checked(Limits, limits, prefix="limits."))
+            cls(),
+            **_checked(cls, values),
+            limits=given
+            if isinstance(given, Limits)
+            else replace(Limits(), **_checked(Limits, limits, prefix="limits.")),
         )
 
 
 def _default_files(environ: Mapping[str, str]) -> list[Path]:
     home = Path(environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-    return [Path("mmkg.toml"), home / "mmkg" / "mmkg.toml"]
+    # A base may come from a stranger, and a user may stand in its folder: a file there is not the user's.
+    here = [] if Path("manifest.json").exists() else [Path("mmkg.toml")]
+    return [*here, home / "mmkg" / "mmkg.toml"]
 
 
 def _checked(cls: type[Any], values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -108,9 +119,14 @@ def _cast(key: str, value: Any, kind: type[Any]) -> Any:
     try:
         if kind is bool and isinstance(value, str):
             return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[value.lower()]
+        # A file has types: `workers = "2"`, `ocr = 5` or `pages = 2.5` there are slips, not other spellings.
+        if isinstance(value, bool) != (kind is bool) and not isinstance(value, str):
+            raise TypeError
         cast = kind(value)
-    except (TypeError, ValueError, KeyError) as e:
+        if kind is int and isinstance(value, float) and cast != value:
+            raise TypeError
+    except (TypeError, ValueError, OverflowError, KeyError) as e:
         raise ConfigError(f"setting {key}: expected {kind.__name__}, got {value!r}") from e
-    if kind in (int, float) and cast <= 0:
+    if kind in (int, float) and not cast > 0:  # "not": NaN compares false
         raise ConfigError(f"setting {key}: must be above 0, got {value!r}")
     return cast

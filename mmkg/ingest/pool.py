@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -245,18 +246,33 @@ class _Child:
 
     @contextlib.contextmanager
     def deadline(self, seconds: float) -> Iterator[None]:
-        """Kill the child if the block takes longer; `expired` says that this happened."""
+        """Kill the child if the block takes longer; `expired` says that this happened.
+
+        A child that is kept from its work by a busy machine gets up to wire.STARVED times as long: what one file may cost is
+        meant as work, and a verdict should not depend on who else is running. A child that waits or hangs gets nothing.
+        """
+        begun, used_before = time.monotonic(), _cpu_seconds(self.process.pid)
+        timer: threading.Timer | None = None
+
+        def arm(delay: float) -> None:
+            nonlocal timer
+            timer = threading.Timer(delay, expire)
+            timer.daemon = True
+            timer.start()
 
         def expire() -> None:
+            waited, used = time.monotonic() - begun, _cpu_seconds(self.process.pid) - used_before
+            if waited / wire.STARVED < used < seconds and waited < wire.STARVED * seconds:
+                arm(min(seconds - used, wire.STARVED * seconds - waited) + 0.01)
+                return
             self.expired = True
             self.kill()
 
-        timer = threading.Timer(seconds, expire)
-        timer.daemon = True
-        timer.start()
+        arm(seconds)
         try:
             yield
         finally:
+            assert timer is not None
             timer.cancel()
 
     def kill(self) -> None:
@@ -285,14 +301,21 @@ class _Child:
         return lines[-1] if lines else ""
 
 
+def _cpu_seconds(pid: int) -> float:
+    """Processor time a process has used, in seconds; 0 where the system does not tell (then the clock alone counts)."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError, AttributeError):
+        return 0.0
+
+
 def _collect(process: subprocess.Popen[bytes], seconds: float) -> int:
     """Wait for a process, at most `seconds`; sets returncode and returns its peak memory in bytes where known."""
     if not hasattr(os, "wait4"):
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(seconds)
         return 0
-    import time
-
     end = time.monotonic() + seconds
     pause = 0.0005
     while True:

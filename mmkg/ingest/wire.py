@@ -16,6 +16,9 @@ _HEAD = struct.Struct(">4sII")
 _LENGTH = struct.Struct(">Q")
 _MOST_BLOBS = 1_000_000
 
+STARVED = 4
+"""How many times its seconds a parser gets on the clock, as long as the machine keeps it from using them."""
+
 
 class WireError(Exception):
     """The other side sent what is no message of this form, or more than is allowed."""

@@ -23,6 +23,7 @@ from mmkg.ingest.assemble import assemble
 from mmkg.ingest.loaders import find_loader
 from mmkg.ingest.sniff import BINARY, check_name, sniff
 from mmkg.ingest.source import UnreadableError, open_source
+from mmkg.ingest.wire import STARVED
 from mmkg.types import Parsed
 
 _ALARM_SLACK_S = 10
@@ -136,7 +137,7 @@ def _alarm(seconds: float) -> Any:
         yield
         return
     # The default action ends the process even inside native code.
-    signal.setitimer(signal.ITIMER_REAL, seconds + _ALARM_SLACK_S)
+    signal.setitimer(signal.ITIMER_REAL, STARVED * seconds + _ALARM_SLACK_S)
     try:
         yield
     finally:
