@@ -183,9 +183,11 @@ class _Gate:
             self.check_call(i)
             return
         why = _WRITES.get(word) or _OUTSIDE.get(word)
-        if why is None or self.is_name(i):
+        if why is None:
             return
-        if word in _OUTSIDE and not (word == "LOAD" and self.word(i + 1) == "CSV") and self.operand_expected(i):
+        # The one clause that reads files on every engine is refused wherever it stands: no name is followed by CSV.
+        load_csv = word == "LOAD" and self.word(i + 1) == "CSV"
+        if not load_csv and (self.is_name(i) or (word in _OUTSIDE and self.operand_expected(i))):
             return
         hint = (
             f"as a name, write `{self.tokens[i].text}` in back-ticks"

@@ -39,6 +39,14 @@ def upsert_edges(type_: str, source_label: str, target_label: str) -> str:
     )
 
 
+def create_edges(type_: str, source_label: str, target_label: str) -> str:
+    """The same for edges that are known to be new, each once: MERGE looks through all edges of a hub, CREATE does not."""
+    return (
+        f"UNWIND $rows AS r MATCH (a:{_label(source_label)} {{id: r.a}}) MATCH (b:{_label(target_label)} {{id: r.b}}) "
+        f"CREATE (a)-[m:{_type(type_)}]->(b) SET m = r.props RETURN count(*) AS n"
+    )
+
+
 def delete_nodes(label: str) -> str:
     """$ids: the nodes to delete, with their edges."""
     return f"UNWIND $ids AS i MATCH (n:{_label(label)} {{id: i}}) DETACH DELETE n"
@@ -52,13 +60,8 @@ def delete_edges(type_: str, source_label: str, target_label: str) -> str:
     )
 
 
-def clear_names(label: str) -> str:
-    """kglite answers `n.name` with a made-up title where a node was loaded without a name; Neo4j says null."""
-    return f"MATCH (n:{_label(label)}) SET n.name = null"
-
-
 def clear_names_of(label: str) -> str:
-    """The same for the nodes of $ids only."""
+    """Of $ids. kglite answers `n.name` with a made-up title where a node was loaded without a name; Neo4j says null."""
     return f"UNWIND $ids AS i MATCH (n:{_label(label)} {{id: i}}) SET n.name = null"
 
 

@@ -169,8 +169,9 @@ class GraphStoreContract:
             GraphDelta(nodes=(Node(id="x", label="Chunk`) DETACH DELETE n //"),)),
             GraphDelta(edges=(make_edge("KNOWS", "c1", "e1"),)),
             GraphDelta(nodes=(make_node("e1", score=float("nan")),)),
+            GraphDelta(nodes=(make_node("e1", more={"a": 1}),)),
         ],
-        ids=["label", "injected label", "type", "not a number"],
+        ids=["label", "injected label", "type", "not a number", "map"],
     )
     def test_unknown_names_and_values_are_refused(self, filled: GraphStore, delta: GraphDelta) -> None:
         with pytest.raises(StoreError):

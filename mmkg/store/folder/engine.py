@@ -83,7 +83,7 @@ class KGLiteStore:
             again_nodes: list[Node] = []
             again_edges: list[Edge] = []
             self._ask(engine, "load_begin")
-            out = Batches(lambda key, text: self._ask(engine, "load_rows", key=key, text=text))
+            out = Batches(lambda key, text: self._ask(engine, f"load_{key[0]}", key=key[1:], text=text))
             numbers: dict[tuple[str, str], int] = {}
             for node in nodes:
                 check_node(node)
@@ -92,7 +92,8 @@ class KGLiteStore:
                     continue
                 numbers[at] = len(numbers)
                 named = "named" if node.properties.get("name") is not None else "nameless"
-                out.add(("n", node.label, named), {**present(node.properties), "id": node.id})
+                out.add(("nodes", node.label, named), {**present(node.properties), "id": node.id})
+            out.flush()
             seen: dict[str, set[int]] = {}
             for edge in edges:
                 check_edge(edge)
@@ -106,8 +107,8 @@ class KGLiteStore:
                     again_edges.append(edge)
                     continue
                 of_type.add(pair)
-                key = ("e", edge.type, edge.source_label, edge.target_label)
-                out.add(key, {**present(edge.properties), "_s": edge.source, "_t": edge.target})
+                key = ("edges", edge.type, edge.source_label, edge.target_label)
+                out.add(key, {"a": edge.source, "b": edge.target, "props": present(edge.properties)})
             out.flush()
             del numbers, seen
             self._ask(engine, "load_end")

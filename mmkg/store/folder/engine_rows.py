@@ -55,13 +55,15 @@ def check_node(node: Node) -> None:
     check_label(node.label)
     if reserved := node.properties.keys() & {"id", "type", "title"}:
         raise StoreError(f"{node.label} {node.id}: the property name {min(reserved)!r} is the engine's own")
+    if dict in map(type, node.properties.values()):
+        raise StoreError(f"{node.label} {node.id}: a map is no property value")
 
 
 def check_edge(edge: Edge) -> None:
     check_label(edge.source_label)
     check_label(edge.target_label)
     check_types((edge.type,))
-    if reserved := edge.properties.keys() & {"type", "_s", "_t"}:
+    if reserved := edge.properties.keys() & {"type"}:
         raise StoreError(f"{edge.type}: the property name {min(reserved)!r} is the engine's own")
 
 
