@@ -36,25 +36,43 @@ def export(graph: GraphStore, target: Path, *, format: str | None = None) -> Pat
     """Write the graph to a file (GraphML, JSON Lines) or a folder (Parquet); returns the target.
 
     format: graphml, jsonl or parquet; by default the target's extension. Written aside and renamed, so that a stop leaves
-    no half file. Raises ConfigError for an unknown format.
+    no half file. Raises ConfigError for an unknown format, or a target that is no earlier export.
     """
     name = format or target.suffix.lower().removeprefix(".")
     if name not in FORMATS:
         raise ConfigError(f"unknown export format {name!r}", hint=f"known: {', '.join(sorted(FORMATS))}")
+    _may_replace(target, name)
     target.parent.mkdir(parents=True, exist_ok=True)
     aside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
         FORMATS[name](graph, aside)
+        _drop(target if target.is_dir() else None)  # a folder cannot be renamed over another
         os.replace(aside, target)
-    except OSError:
-        if aside.is_dir():
-            for part in aside.iterdir():
-                part.unlink()
-            aside.rmdir()
-        else:
-            aside.unlink(missing_ok=True)
+    except BaseException:
+        _drop(aside)
         raise
     return target
+
+
+def _may_replace(target: Path, name: str) -> None:
+    """Refuse to write over what is not an earlier export."""
+    if target.is_dir() and (
+        name != "parquet" or {p.name for p in target.iterdir()} - {"nodes.parquet", "edges.parquet"}
+    ):
+        raise ConfigError(f"{target} is a folder with other things in it", hint="name another target")
+    if name == "parquet" and target.is_file():
+        raise ConfigError(f"{target} is a file; Parquet writes a folder", hint="name another target")
+
+
+def _drop(path: Path | None) -> None:
+    if path is None:
+        return
+    if path.is_dir():
+        for part in path.iterdir():
+            part.unlink()
+        path.rmdir()
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _jsonl(graph: GraphStore, path: Path) -> None:
@@ -110,7 +128,9 @@ def _data(ids: Mapping[tuple[str, str], str], kind: str, properties: Mapping[str
         text = str(value) if not isinstance(value, bool) else str(value).lower()
         if isinstance(value, list | tuple):
             text = json.dumps(list(value), ensure_ascii=False)
-        parts.append(f'<data key="{ids[kind, name]}">{escape(_NOT_XML.sub(" ", text))}</data>')
+        # A bare carriage return would come back as a line feed.
+        words = escape(_NOT_XML.sub(" ", text), {"\r": "&#13;"})
+        parts.append(f'<data key="{ids[kind, name]}">{words}</data>')
     return "".join(parts)
 
 

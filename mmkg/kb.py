@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path as FilePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from mmkg.config import Settings
 from mmkg.errors import ConfigError, MissingDependencyError, NotFoundError, StoreDamagedError
@@ -22,6 +25,28 @@ if TYPE_CHECKING:
     from mmkg.store.folder.manifest import Manifest
     from mmkg.store.folder.reader import FolderReader
     from mmkg.store.folder.writer import FolderWriter
+
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+def _reads(method: Callable[Concatenate[KnowledgeBase, _P], _R]) -> Callable[Concatenate[KnowledgeBase, _P], _R]:
+    """Marks a call that reads: the generation it began with stays open until it returns, also if another thread's call
+    moves on to a newer one meanwhile."""
+
+    @functools.wraps(method)
+    def call(self: KnowledgeBase, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        with self._lock:
+            self._calls += 1
+        try:
+            return method(self, *args, **kwargs)
+        finally:
+            with self._lock:
+                self._calls -= 1
+                self._close_retired()
+
+    return call
 
 
 class KnowledgeBase:
@@ -41,9 +66,10 @@ class KnowledgeBase:
         extractor: Extractor | None = None,
         reranker: Reranker | None = None,
     ) -> None:
-        if "://" in str(path) and not str(path).startswith("file://"):
-            raise ConfigError(f"{path}: only a folder can hold a base in this version", hint="give a folder")
-        self.root = FilePath(path)
+        scheme, _, place = str(path).partition("://")
+        if place and scheme != "file":  # the rest of the address is not repeated: a password may be in it
+            raise ConfigError(f"{scheme}://...: only a folder can hold a base in this version", hint="give a folder")
+        self.root = FilePath(url2pathname(urlsplit(str(path)).path)) if place else FilePath(path)
         self.settings = settings or Settings.load()
         self._text_encoder, self._image_encoder, self._extractor = text_encoder, image_encoder, extractor
         self._reranker = reranker
@@ -51,6 +77,10 @@ class KnowledgeBase:
         self._retriever: tuple[int, HybridRetriever] | None = None
         self._checked: set[str] = set()
         self._lock = threading.RLock()
+        self._turn = threading.RLock()
+        """Held by one writing call at a time; reading goes on beside it."""
+        self._calls = 0
+        self._retired: list[FolderReader] = []
 
     @classmethod
     def open(cls, path: str | FilePath, *, create: bool = True, **options: Any) -> KnowledgeBase:
@@ -74,6 +104,8 @@ class KnowledgeBase:
             if self._reader is not None:
                 self._reader.close()
                 self._reader = None
+            while self._retired:
+                self._retired.pop().close()
 
     def __enter__(self) -> KnowledgeBase:
         return self
@@ -124,12 +156,19 @@ class KnowledgeBase:
 
         with self._lock:
             if self._reader is not None and self._reader.stale():
-                cache = self._reader.segment_cache
-                self._reader.close()
-                self._reader = FolderReader(self.root, cache=cache)
+                fresh = FolderReader(self.root, cache=self._reader.segment_cache)
+                self._retired.append(self._reader)
+                self._reader = fresh
+                self._close_retired()
             elif self._reader is None:
                 self._reader = FolderReader(self.root)
             return self._reader
+
+    def _close_retired(self) -> None:
+        """Close readers of older generations once no call that may hold one is under way."""
+        if self._calls == 0:
+            while self._retired:
+                self._retired.pop().close()
 
     def _writer(self, *, create: bool = False, wait_s: float = 0.5, sweep: bool = True) -> FolderWriter:
         from mmkg.extract.derive import EntityDeriver
@@ -155,7 +194,7 @@ class KnowledgeBase:
         from mmkg.adding import Adder, find_files
 
         files = find_files(paths, ignore=ignore, skip=self.root)
-        with self._lock, self._writer(create=True, wait_s=wait_s) as writer:
+        with self._turn, self._writer(create=True, wait_s=wait_s) as writer:
             self._agree(writer)
             adder = Adder(
                 writer,
@@ -173,7 +212,7 @@ class KnowledgeBase:
 
         from mmkg.adding import Adder
 
-        with tempfile.TemporaryDirectory() as folder, self._lock, self._writer(create=True, wait_s=wait_s) as writer:
+        with tempfile.TemporaryDirectory() as folder, self._turn, self._writer(create=True, wait_s=wait_s) as writer:
             self._agree(writer)
             path = FilePath(folder) / "text.md"
             path.write_text(text, encoding="utf-8")
@@ -195,7 +234,7 @@ class KnowledgeBase:
         from mmkg.store.folder.durable import failpoint
         from mmkg.store.folder.writer import SourceChange
 
-        with self._lock, self._writer(wait_s=wait_s) as writer:
+        with self._turn, self._writer(wait_s=wait_s) as writer:
             uris: dict[str, str] = {}
             for name in names:
                 hits = writer.match_sources(str(name))
@@ -209,7 +248,7 @@ class KnowledgeBase:
 
     def rebuild(self, *, progress: Callable[[int, int], None] | None = None) -> None:
         """Derived layer, graph and index anew from facts and originals; no model is called."""
-        with self._lock, self._writer() as writer:
+        with self._turn, self._writer() as writer:
             writer.rebuild(progress)
 
     def _agree(self, writer: FolderWriter) -> None:
@@ -300,6 +339,7 @@ class KnowledgeBase:
         """The arrays of the newest generation."""
         return self._read().index
 
+    @_reads
     def search(
         self,
         query: str | None = None,
@@ -327,6 +367,7 @@ class KnowledgeBase:
             raise ValueError("give a text or a picture to search for")
         return self.retriever().retrieve(query, k=k, modalities=wanted)
 
+    @_reads
     def ask(
         self, question: str, *, k: int = 8, generator: Generator | None = None, modality: str | None = None
     ) -> Answer:
@@ -350,6 +391,7 @@ class KnowledgeBase:
 
     # ---- the graph ----
 
+    @_reads
     def cypher(
         self,
         query: str,
@@ -366,6 +408,7 @@ class KnowledgeBase:
             max_rows=max_rows or self.settings.query_rows,
         )
 
+    @_reads
     def neighbors(
         self, node: str, *, types: Sequence[str] = (), direction: str = "both", limit: int = 100
     ) -> list[Edge]:
@@ -373,6 +416,7 @@ class KnowledgeBase:
         reader = self._read()
         return reader.graph.neighbors([reader.resolve(node)[1]], types=types, direction=direction, limit=limit)
 
+    @_reads
     def path(self, a: str, b: str, *, max_hops: int = 6) -> Path | None:
         """A shortest way between two things in the graph, or None within max_hops."""
         reader = self._read()
@@ -387,12 +431,14 @@ class KnowledgeBase:
             )
         )
 
+    @_reads
     def to_networkx(self) -> nx.MultiDiGraph[str]:
         """The whole graph as a networkx.MultiDiGraph; node and edge properties are attributes."""
         from mmkg.export import to_networkx
 
         return to_networkx(self._read().graph)
 
+    @_reads
     def export(self, target: str | FilePath, *, format: str | None = None) -> FilePath:
         """Write the graph as GraphML, JSON Lines or Parquet; the format follows the name unless given."""
         from mmkg.export import export
@@ -401,20 +447,24 @@ class KnowledgeBase:
 
     # ---- telling ----
 
+    @_reads
     def show(self, name: str) -> dict[str, Any]:
         """Everything about one document, unit or entity."""
         from mmkg.showing import show
 
         return show(self._read(), name)
 
+    @_reads
     def documents(self) -> list[dict[str, Any]]:
         """Visible documents, ordered by id."""
         return list(self._read().documents())
 
+    @_reads
     def sources(self) -> list[dict[str, Any]]:
         """Every file that `add` has seen, with its status and reason."""
         return self._read().sources()
 
+    @_reads
     def stats(self) -> dict[str, Any]:
         """Counts, sizes and the models of the base."""
         reader = self._read()
@@ -445,8 +495,12 @@ class KnowledgeBase:
         """Every divergence of ledger, graph, index and blobs; with fix, mended where it can be."""
         from mmkg.store.folder.doctor import examine
 
-        with self._lock:
-            self.close()
+        with self._turn:
+            with self._lock:  # what is read next is what the examination left
+                if self._reader is not None:
+                    self._retired.append(self._reader)
+                self._reader = self._retriever = None
+                self._close_retired()
             try:
                 with self._writer(sweep=False) as writer:
                     problems = examine(writer, fix=fix)
@@ -463,10 +517,12 @@ class KnowledgeBase:
         fill_text(writer, self.text_encoder)
         return [replace(p, fixed=True) if p.kind == "output-missing" else p for p in problems]
 
+    @_reads
     def media(self, evidence: Evidence) -> bytes | None:
         """The picture that a piece of evidence shows, or None."""
         return self._read().blobs.read(evidence.media) if evidence.media else None
 
+    @_reads
     def original(self, document: str) -> bytes:
         """The bytes of a document as they were added."""
         return self._read().blobs.read(document)
@@ -497,7 +553,10 @@ def _refined(reader: FolderReader, document: str, locator: Any) -> Any:
     """The box of the quoted lines, where pages are known."""
     if locator.chars is None:
         return locator
-    found = reader.locate(document, *locator.chars)
+    try:
+        found = reader.locate(document, *locator.chars)
+    except NotFoundError:  # removed while the answer was made
+        return locator
     return replace(locator, page=found.page or locator.page, bbox=found.bbox or locator.bbox)
 
 

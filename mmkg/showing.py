@@ -11,12 +11,13 @@ from mmkg.store.folder.reader import FolderReader
 
 
 def show(reader: FolderReader, name: str, *, limit: int = 20) -> dict[str, Any]:
-    """A document with its units, a unit with its words and entities, or an entity with where it is mentioned.
+    """A document with its units, a section with those under it, a unit with its words and entities, or an entity with
+    where it is mentioned.
 
     name: an id or a unique prefix of one, a source, a title, or an entity's name. Raises NotFoundError.
     """
     kind, id_ = reader.resolve(name)
-    return {"document": _document, "unit": _unit, "entity": _entity}[kind](reader, id_, limit)
+    return {"document": _document, "unit": _unit, "section": _section, "entity": _entity}[kind](reader, id_, limit)
 
 
 def _document(reader: FolderReader, id_: str, limit: int) -> dict[str, Any]:
@@ -46,6 +47,26 @@ def _top_entities(reader: FolderReader, document: int, limit: int) -> list[dict[
     top = sorted(counts, key=lambda e: (-counts[e], e))[:limit]
     names = reader.names([entity_key(e) for e in top])
     return [{"id": e, "name": n, "count": counts[e]} for e, n in zip(top, names, strict=True)]
+
+
+def _section(reader: FolderReader, id_: str, limit: int) -> dict[str, Any]:
+    document, _, order = id_.rpartition("/s")
+    row = reader.one(
+        "SELECT s.heading, s.level, d.no FROM section s JOIN document d ON d.no = s.document WHERE d.id = ? AND s.ord = ?",
+        (document, int(order)),
+    )
+    assert row is not None
+    heading, level, no = row
+    units = reader.rows("SELECT id FROM unit WHERE document = ? AND section = ? ORDER BY ord", (no, int(order)))
+    ref = reader.document_ref(document)
+    return {
+        "kind": "section",
+        "id": id_,
+        "heading": heading,
+        "level": level,
+        "document": {"id": ref.id, "name": ref.name, "uri": ref.uri},
+        "units": [_brief(e) for e in reader.read([i for (i,) in units])],
+    }
 
 
 def _unit(reader: FolderReader, id_: str, limit: int) -> dict[str, Any]:

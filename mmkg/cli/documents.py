@@ -7,20 +7,23 @@ from pathlib import Path
 import click
 
 from mmkg.cli.main import json_option, open_kb
-from mmkg.cli.output import emit_json, note, plain, report_counts, table
+from mmkg.cli.output import emit_json, note, plain, report_counts, source_name, table
 from mmkg.cli.progress import progress_bar
+from mmkg.schema import STATUSES
 
 
 @click.command()
 @click.argument("paths", nargs=-1, required=True)
 @click.option("--ignore", multiple=True, metavar="PATTERN", help="Leave out names like this (*.tmp, drafts/*).")
 @click.option("--prune", is_flag=True, help="Drop sources under the given folders whose file is gone.")
-@click.option("--wait", "wait_s", type=float, default=0.5, metavar="SECONDS", help="Wait for another writer.")
+@click.option(
+    "--wait", "wait_s", type=click.FloatRange(min=0), default=0.5, metavar="SECONDS", help="Wait for another writer."
+)
 @click.option("--quiet", is_flag=True, help="No progress.")
 @json_option
 @click.pass_obj
 def add(
-    kb: Path, paths: tuple[str, ...], ignore: tuple[str, ...], prune: bool, wait_s: float, quiet: bool, as_json: bool
+    kb: str, paths: tuple[str, ...], ignore: tuple[str, ...], prune: bool, wait_s: float, quiet: bool, as_json: bool
 ) -> None:
     """mmkg add ~/Documents "reports/*.pdf"
 
@@ -35,17 +38,15 @@ def add(
         return
     for d in report.documents:
         if d.status not in ("added", "unchanged") or d.reason:
-            click.echo(
-                f"{d.status:<9} {plain(d.uri.removeprefix('file://'))}{'  ' + plain(d.reason) if d.reason else ''}"
-            )
+            click.echo(f"{d.status:<9} {source_name(d.uri)}{'  ' + plain(d.reason) if d.reason else ''}")
     click.echo(f"committed: {report_counts(report.counts)} ({report.seconds:.1f} s)")
 
 
 @click.command("list")
-@click.option("--status", help="Only sources of this status.")
+@click.option("--status", type=click.Choice([*STATUSES, "pending"]), help="Only sources of this status.")
 @json_option
 @click.pass_obj
-def list_(kb: Path, status: str | None, as_json: bool) -> None:
+def list_(kb: str, status: str | None, as_json: bool) -> None:
     """mmkg list --status rejected
 
     Every file that `add` has seen: its document, status and reason.
@@ -61,7 +62,7 @@ def list_(kb: Path, status: str | None, as_json: bool) -> None:
         ["file", "title", "type", "units", "status", "reason"],
         [
             (
-                s["uri"].rsplit("/", 1)[-1],
+                source_name(s["uri"]).rsplit("/", 1)[-1],
                 by_id.get(s["id"], {}).get("name", ""),
                 by_id.get(s["id"], {}).get("media_type", ""),
                 by_id.get(s["id"], {}).get("n_units", ""),
@@ -78,7 +79,7 @@ def list_(kb: Path, status: str | None, as_json: bool) -> None:
 @click.argument("names", nargs=-1, required=True)
 @json_option
 @click.pass_obj
-def remove(kb: Path, names: tuple[str, ...], as_json: bool) -> None:
+def remove(kb: str, names: tuple[str, ...], as_json: bool) -> None:
     """mmkg remove old/report.pdf
 
     Take documents out by path, folder, URI or id. Afterwards the base is as if it had never seen them.
@@ -89,7 +90,7 @@ def remove(kb: Path, names: tuple[str, ...], as_json: bool) -> None:
         emit_json({"removed": [{"uri": r.uri, "id": r.id} for r in reports]})
         return
     for r in reports:
-        click.echo(f"removed   {plain(r.uri.removeprefix('file://'))}")
+        click.echo(f"removed   {source_name(r.uri)}")
 
 
 @click.command()
@@ -97,7 +98,7 @@ def remove(kb: Path, names: tuple[str, ...], as_json: bool) -> None:
 @click.option("--original", type=click.Path(path_type=Path, dir_okay=False), help="Write the original file here.")
 @json_option
 @click.pass_obj
-def show(kb: Path, name: str, original: Path | None, as_json: bool) -> None:
+def show(kb: str, name: str, original: Path | None, as_json: bool) -> None:
     """mmkg show "Ada Lovelace"
 
     A document, a unit or an entity: by id or its beginning, file name, title, or name.
@@ -105,6 +106,8 @@ def show(kb: Path, name: str, original: Path | None, as_json: bool) -> None:
     with open_kb(kb) as base:
         found = base.show(name)
         if original is not None:
+            if found["kind"] == "entity":
+                raise click.UsageError(f"{plain(name)} is an entity; --original is for documents and their units")
             document = found["id"] if found["kind"] == "document" else found["id"].split("/")[0]
             original.write_bytes(base.original(document))
             note(f"wrote {original}")

@@ -19,12 +19,14 @@ from mmkg.types import QueryResult
 @click.command()
 @click.argument("query", required=False)
 @click.option("--param", "-p", multiple=True, metavar="NAME=JSON", help="A query parameter.")
-@click.option("--timeout", "timeout_s", type=float, help="Seconds before the query is ended.")
+@click.option(
+    "--timeout", "timeout_s", type=click.FloatRange(min=0, min_open=True), help="Seconds before the query is ended."
+)
 @click.option("--rows", type=click.IntRange(min=1), help="At most this many rows.")
 @json_option
 @click.pass_obj
 def cypher(
-    kb: Path, query: str | None, param: tuple[str, ...], timeout_s: float | None, rows: int | None, as_json: bool
+    kb: str, query: str | None, param: tuple[str, ...], timeout_s: float | None, rows: int | None, as_json: bool
 ) -> None:
     """mmkg cypher "MATCH (e:Entity) RETURN e.name, e.df ORDER BY e.df DESC LIMIT 10"
 
@@ -35,10 +37,12 @@ def cypher(
         if query is not None:
             _print(base.cypher(query, parameters, timeout_s=timeout_s, max_rows=rows), as_json)
             return
-        _repl(base, timeout_s, rows, as_json)
+        _repl(base, parameters, timeout_s, rows, as_json)
 
 
-def _repl(base: KnowledgeBase, timeout_s: float | None, rows: int | None, as_json: bool) -> None:
+def _repl(
+    base: KnowledgeBase, parameters: dict[str, Any], timeout_s: float | None, rows: int | None, as_json: bool
+) -> None:
     terminal = sys.stdin.isatty()
     if terminal:
         note("Cypher, read-only. A line is a query; an empty line or Ctrl-D ends.")
@@ -53,10 +57,10 @@ def _repl(base: KnowledgeBase, timeout_s: float | None, rows: int | None, as_jso
         if not line.strip():
             continue
         try:
-            _print(base.cypher(line.strip(), timeout_s=timeout_s, max_rows=rows), as_json)
+            _print(base.cypher(line.strip(), parameters, timeout_s=timeout_s, max_rows=rows), as_json)
         except MMKGError as e:
             failed = True
-            note(f"mmkg: {e}")
+            note(f"mmkg: {plain(e)}")
     if failed and not terminal:
         raise SystemExit(1)
 
@@ -89,7 +93,7 @@ def _cell(value: Any) -> str:
 @click.option("--hops", type=click.IntRange(1, 12), default=6, show_default=True, help="At most this many steps.")
 @json_option
 @click.pass_obj
-def path(kb: Path, a: str, b: str, hops: int, as_json: bool) -> None:
+def path(kb: str, a: str, b: str, hops: int, as_json: bool) -> None:
     """mmkg path "Ada Lovelace" "Luigi Menabrea"
 
     A shortest way through the graph between two documents, units or entities.
@@ -113,7 +117,7 @@ def path(kb: Path, a: str, b: str, hops: int, as_json: bool) -> None:
 @click.option("--format", "format_", type=click.Choice(["graphml", "jsonl", "parquet"]), help="Default: by the name.")
 @json_option
 @click.pass_obj
-def export(kb: Path, target: Path, format_: str | None, as_json: bool) -> None:
+def export(kb: str, target: Path, format_: str | None, as_json: bool) -> None:
     """mmkg export graph.graphml
 
     Write the whole graph as GraphML, JSON Lines or Parquet.

@@ -5,12 +5,12 @@ from __future__ import annotations
 import importlib
 import logging
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from mmkg import __version__
+from mmkg.cli.output import plain
 from mmkg.errors import MMKGError
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class _Commands(click.Group):
         except MMKGError as e:
             if ctx.params.get("debug"):
                 raise
-            click.echo(f"mmkg: {e}", err=True)
+            _say(str(e))
             ctx.exit(1)
         except KeyboardInterrupt:
             click.echo("mmkg: stopped; what was committed stays, and the next run goes on from there", err=True)
@@ -64,22 +64,33 @@ class _Commands(click.Group):
             # The reader (`head`) has enough; nothing more can be written, not even at exit.
             sys.stdout = None
             ctx.exit(0)
+        except OSError as e:
+            # A full disk, a folder that may not be written: the user's to mend, so one line is enough.
+            if ctx.params.get("debug"):
+                raise
+            _say(f"{e.filename}: {e.strerror}" if e.filename and e.strerror else str(e))
+            ctx.exit(1)
+
+
+def _say(message: str) -> None:
+    """An error, in one line that no file name or document in it can colour or break."""
+    click.echo(f"mmkg: {plain(message)}", err=True)
 
 
 @click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--kb",
     "path",
-    type=click.Path(path_type=Path),
+    type=click.Path(),
     envvar="MMKG_KB",
-    default=Path("kb"),
+    default="kb",
     show_default="MMKG_KB, or ./kb",
     help="Folder of the base.",
 )
 @click.option("--debug", is_flag=True, help="Show the trace of an error, and what happens on the way.")
 @click.version_option(__version__, prog_name="mmkg")
 @click.pass_context
-def main(ctx: click.Context, path: Path, debug: bool) -> None:
+def main(ctx: click.Context, path: str, debug: bool) -> None:
     """mmkg --kb ./kb add ~/Documents && mmkg --kb ./kb ask "who signed the treaty?"
 
     A knowledge base of files: text, tables and pictures in one graph, searched, walked with Cypher, and asked
@@ -89,7 +100,7 @@ def main(ctx: click.Context, path: Path, debug: bool) -> None:
     ctx.obj = path
 
 
-def open_kb(path: Path, *, create: bool = False) -> KnowledgeBase:
+def open_kb(path: str, *, create: bool = False) -> KnowledgeBase:
     """The base that --kb names. Raises NotFoundError if there is none and create is False."""
     from mmkg.kb import KnowledgeBase
 

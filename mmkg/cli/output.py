@@ -7,6 +7,7 @@ import sys
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+from urllib.parse import unquote
 
 import click
 
@@ -24,14 +25,17 @@ def plain(value: Any) -> str:
 
 
 def emit_json(value: Any) -> None:
-    """One JSON document on stdout."""
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2, default=str))
+    """One JSON document on stdout; characters that a terminal could act on are written as escapes, which mean the same."""
+    text = json.dumps(value, ensure_ascii=False, indent=2, default=str)
+    if not text.replace("\n", "").isprintable():
+        text = "".join(c if c == "\n" or c.isprintable() else json.dumps(c)[1:-1] for c in text)
+    click.echo(text)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """A table on a terminal; tab-separated lines otherwise."""
     if not sys.stdout.isatty():
-        click.echo("\t".join(columns))
+        click.echo("\t".join(plain(c) for c in columns))
         for row in rows:
             click.echo("\t".join(plain(v) for v in row))
         return
@@ -41,7 +45,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
 
     view = Table(header_style="bold", show_lines=False)
     for column in columns:
-        view.add_column(column, overflow="fold")
+        view.add_column(Text(plain(column)), overflow="fold")
     for row in rows:
         view.add_row(*(Text(plain(v)) for v in row))
     Console().print(view)
@@ -56,6 +60,15 @@ def shorten(text: str, width: int) -> str:
     """The text in one line of at most `width` characters."""
     flat = " ".join(plain(text).split())
     return flat if len(flat) <= width else flat[: width - 1] + "…"
+
+
+def source_name(uri: str) -> str:
+    """A source as a person knows it: the path of a file, else the URI.
+
+    >>> source_name("file:///a/my%20notes.md")
+    '/a/my notes.md'
+    """
+    return plain(unquote(uri.removeprefix("file://")) if uri.startswith("file://") else uri)
 
 
 def place(locator: Locator) -> str:

@@ -20,12 +20,12 @@ from mmkg.cli.output import answer_json, emit_json, evidence_json, place, plain,
 )
 @json_option
 @click.pass_obj
-def search(kb: Path, query: str | None, image: Path | None, k: int, modality: tuple[str, ...], as_json: bool) -> None:
+def search(kb: str, query: str | None, image: Path | None, k: int, modality: tuple[str, ...], as_json: bool) -> None:
     """mmkg search "bridge over the river" --modality image
 
     The best units for a text or a picture, each with why it was found and where it lies.
     """
-    if not query and image is None:
+    if image is None and not (query or "").strip():
         raise click.UsageError("give a text, or a picture with --image")
     with open_kb(kb) as base:
         hits = base.search(query, image=image, k=k, modality=modality or None)
@@ -50,11 +50,13 @@ def search(kb: Path, query: str | None, image: Path | None, k: int, modality: tu
 @click.option("--model-name", default="default", show_default=True, help="Name of the model at that endpoint.")
 @json_option
 @click.pass_obj
-def ask(kb: Path, question: str, k: int, url: str | None, model_name: str, as_json: bool) -> None:
+def ask(kb: str, question: str, k: int, url: str | None, model_name: str, as_json: bool) -> None:
     """mmkg ask "who designed the ship that found the wreck?"
 
     A short answer with its sources, or "not found in the base". Without --model no model writes it.
     """
+    if not question.strip():
+        raise click.UsageError("ask something")
     generator = None
     if url:
         from mmkg.generate.chat import ChatGenerator

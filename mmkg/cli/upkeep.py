@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from mmkg.cli.main import json_option, open_kb
@@ -14,7 +12,7 @@ from mmkg.kb import KnowledgeBase
 @click.command()
 @json_option
 @click.pass_obj
-def stats(kb: Path, as_json: bool) -> None:
+def stats(kb: str, as_json: bool) -> None:
     """mmkg stats
 
     Counts, size and models of the base.
@@ -31,7 +29,7 @@ def stats(kb: Path, as_json: bool) -> None:
 @click.option("--deep", is_flag=True, help="Read all facts again instead of trusting recorded hashes.")
 @json_option
 @click.pass_obj
-def digest(kb: Path, deep: bool, as_json: bool) -> None:
+def digest(kb: str, deep: bool, as_json: bool) -> None:
     """mmkg digest
 
     One number for what the base knows; equal content gives the equal number, in whatever order it came.
@@ -46,7 +44,7 @@ def digest(kb: Path, deep: bool, as_json: bool) -> None:
 @click.command()
 @json_option
 @click.pass_obj
-def rebuild(kb: Path, as_json: bool) -> None:
+def rebuild(kb: str, as_json: bool) -> None:
     """mmkg rebuild
 
     Make the derived layer, graph and index anew from facts and originals; no model is called.
@@ -65,7 +63,7 @@ def rebuild(kb: Path, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 @click.pass_context
-def doctor(ctx: click.Context, kb: Path, fix: bool, as_json: bool) -> None:
+def doctor(ctx: click.Context, kb: str, fix: bool, as_json: bool) -> None:
     """mmkg doctor --fix
 
     What is installed here, and every divergence of ledger, blobs, index and graph. Exit code 1 if a problem remains.

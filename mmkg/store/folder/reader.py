@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from mmkg.algorithms.keys import entity_key
 from mmkg.algorithms.names import fold
@@ -236,16 +236,24 @@ class FolderReader:
                 f"SELECT id FROM {table} WHERE id >= ? AND id < ?{extra} ORDER BY id LIMIT 3",
                 (text, text + "\U0010ffff"),
             )
-            if rows and (len(rows) == 1 or rows[0][0] == text):
+            if rows and (rows[0][0] == text or (len(rows) == 1 and len(text) >= 6)):
                 return kind, rows[0][0]
             if rows and len(text) >= 6:
                 raise NotFoundError(f"{text} is the beginning of several {kind}s", hint="give more of the id")
         row = self.one(
-            "SELECT document FROM source WHERE (uri = ? OR uri LIKE ?) AND document IS NOT NULL",
-            (text, f"%/{_like(text)}"),
+            "SELECT document FROM source WHERE (uri = ? OR substr(uri, -length(?)) = ?) AND document IS NOT NULL "
+            "ORDER BY uri",
+            (text, f"/{quote(text)}", f"/{quote(text)}"),
         )
         if row is not None:
             return "document", row[0]
+        document, _, order = text.rpartition("/s")
+        if order.isdecimal() and self.one(
+            "SELECT 1 FROM section s JOIN document d ON d.no = s.document "
+            "WHERE d.id = ? AND s.ord = ? AND d.state = 'visible'",
+            (document, int(order)),
+        ):
+            return "section", text
         for id_ in (text, fold(text)):
             if self.one("SELECT 1 FROM entity WHERE key = ?", (entity_key(id_),)):
                 return "entity", id_
@@ -290,7 +298,3 @@ class FolderReader:
     def rows_in(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         with self._lock:
             return list(self._ledger.rows_in(sql, values))
-
-
-def _like(text: str) -> str:
-    return text.replace("\\", "").replace("%", "").replace("_", "_")

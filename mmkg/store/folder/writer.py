@@ -440,6 +440,17 @@ def file_name_words(uri: str) -> set[str]:
     return {w for w in "".join(c if c.isalnum() else " " for c in fold(stem)).split() if len(w) > 1}
 
 
+# What a start that was killed before it wrote the manifest can leave: these names, the folders empty.
+_OWN = re.compile(r"blobs|graph|index|ledger\.sqlite(-\w+)?|writer\.(lock|pid)|\.?manifest\.json.+")
+
+
 def _make_folders(root: Path) -> None:
+    """Raises StoreError for a folder that is no base and holds other things: sweep() would take them for leftovers."""
+    if root.is_dir() and not (root / "manifest.json").exists():
+        for path in sorted(root.iterdir()):
+            if not _OWN.fullmatch(path.name) or (path.is_dir() and any(path.iterdir())):
+                raise StoreError(
+                    f"{root} is no knowledge base and holds {path.name}", hint="name a new or empty folder"
+                )
     for folder in (root, root / "blobs", root / "graph", root / "index"):
         folder.mkdir(parents=True, exist_ok=True)
