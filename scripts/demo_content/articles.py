@@ -51,7 +51,8 @@ Observatory uses them to set the zero from which every harbour on this coast mea
 
 The station has been automatic since 1978. The tower, the stairs and the boat landing were restored between 2009 and \
 2011, after a survey found that a child could push a pencil through parts of the ironwork. The Friends of Korvane open \
-the tower on Sundays from May to September, weather permitting, which it does about two weeks in three.
+the tower on Sundays from May to September, weather permitting, which it does about two weeks in three. Tea is served in \
+the old oil store. The photograph of the Sunday boat above the counter was taken by Dorrit Imrie, who also bakes.
 """
 
 OPTIC = """\
@@ -70,7 +71,7 @@ good enough here too, provided that ships agreed to come close before looking. H
 secretary underlined that sentence twice and wrote "impertinent" beside it in red.
 
 The quarrel lasted eleven months. The commission asked for three estimates and, when they came, for three more. Two of \
-the firms declined to bid again. In the end a member of the board sailed past the Combs on a dirty night, with the \
+the firms declined to bid again. In the end a member of the board sailed past the rocks on a dirty night, with the \
 secretary aboard, and the next meeting found the money in ten minutes.
 
 ## The order
@@ -155,10 +156,10 @@ rope from all of them.</p>
 
 <h2 id="boats">The first boat</h2>
 <p>The Morwen Castle was a paddle tender that nobody had designed for the open sea. She rolled so badly
-that the masons preferred to row. But she had a flat deck and a strong derrick, and that decided it: in August 1887 the Morwen Castle
-carried the Sorrel Lens to the island, packed in forty-one cases of straw. It took nine days to land them. Not one prism
-was cracked, although a case of the commission's sherry was.</p>
-<p>She was sold in 1902 and ended her days as a floating coal store.</p>
+that the masons preferred to row. But she had a flat deck and a strong derrick, and that decided it. In the last summer
+of the building the Morwen Castle carried the Sorrel Lens to the island, packed in forty-one cases of straw. It took nine
+days to land them. Not one prism was cracked, although a case of the commission's sherry was.</p>
+<p>She was sold after sixteen years and ended her days as a floating coal store.</p>
 
 <h2>The second boat</h2>
 <p>A steam drifter, bought second-hand and never quite free of the smell. The Saint Brannoc carried the fog bell to the

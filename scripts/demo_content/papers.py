@@ -130,7 +130,8 @@ def tide_report() -> bytes:
             (
                 "Levels are counted from chart datum, which on this coast is the lowest tide that can be predicted for the slot "
                 "itself. The bench mark is a brass bolt in the third step of the landing. It was levelled in May and had not moved. "
-                "The ladder was painted in June and had moved."
+                "The ladder was painted in June and had moved. On the mainland, the gauge that was destroyed in the Candlemas "
+                "Storm of 1938 was replaced by the Marrow Quay Gauge, whose levels are reported separately."
             ),
             width,
         )

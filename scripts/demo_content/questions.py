@@ -133,14 +133,13 @@ QUESTIONS = [
     ),
     _question(
         "photograph",
-        "Who photographed the boat that carried the lens ordered by Ottoline Brask?",
+        "Who took the photograph of the boat that carried the Sorrel Lens?",
         "Una Castellane",
         [
-            ("how-the-optic-was-ordered.md", "Ottoline Brask", "Sorrel Lens"),
             ("relief-boats.html", "Sorrel Lens", "Morwen Castle"),
             ("morwen-castle.webp", "Morwen Castle", "Una Castellane"),
         ],
-        "The article names the lens, the page on boats says which boat carried it, the photograph's description says who took it.",
+        "The page on boats says which one carried the lens; the description inside the photograph says who took it.",
     ),
     _question(
         "lit",

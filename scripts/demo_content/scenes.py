@@ -10,7 +10,7 @@ from PIL import Image, ImageFilter
 from demo_content.canvas import Board, fractal_noise, gradient, smooth_noise, to_image
 
 EVENING_CAPTION = "The Silver Evening, by Lucan Fettes, September 1974."
-MORWEN_CAPTION = "The Morwen Castle off Korvane Holm. The photograph was taken by Una Castellane on 3 May 1899."
+MORWEN_CAPTION = "The Morwen Castle at the boat landing, photographed by Una Castellane on 3 May 1899."
 BOARD_NOTES = (
     "The Bell Stair was paid for by Augusta Fenn.",
     "The Gull Stair was paid for by Rosamund Vey.",
