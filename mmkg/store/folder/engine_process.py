@@ -65,7 +65,9 @@ class EngineProcess:
                 "this Python does not know its own executable, so no engine process can be started"
             )
         # -P: the current folder, which may be a stranger's, is no place to import from.
-        command = [sys.executable, "-P", "-X", "utf8", "-m", "mmkg.store.folder.engine_worker"]
+        # Not -m: a main module is compiled anew at each start.
+        code = "from mmkg.store.folder.engine_worker import main; main()"
+        command = [sys.executable, "-P", "-X", "utf8", "-c", code]
         try:
             self.process = subprocess.Popen(
                 command,
@@ -246,4 +248,4 @@ def _environment() -> dict[str, str]:
     kept = {k: v for k, v in os.environ.items() if k in _KEPT}
     paths = [str(Path(__file__).resolve().parents[3])]
     paths += [p for p in kept.pop("PYTHONPATH", "").split(os.pathsep) if p and Path(p).is_absolute()]
-    return {**kept, "PYTHONPATH": os.pathsep.join(paths), "PYTHONDONTWRITEBYTECODE": "1", "KGLITE_QUERY_THREADS": "1"}
+    return {**kept, "PYTHONPATH": os.pathsep.join(paths), "KGLITE_QUERY_THREADS": "1"}

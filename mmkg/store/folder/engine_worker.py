@@ -1,4 +1,4 @@
-"""The process that holds the Cypher engine: `python -m mmkg.store.folder.engine_worker`, spoken to over stdin and stdout.
+"""The process that holds the Cypher engine, spoken to over stdin and stdout (`python -m mmkg.store.folder.engine_worker`).
 
 It is started fresh, never forked: kglite needs most of the static TLS that glibc keeps for late libraries, so it cannot share a
 process with torch and faiss. One request, one reply, in order; a request is {"op": name, ...}, a reply {"ok": value} or
