@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from itertools import combinations
+from itertools import combinations, islice
 from typing import Any
 
 from mmkg.algorithms.keys import entity_key
@@ -19,10 +19,12 @@ from mmkg.protocols import Deriver
 from mmkg.schema import SENTENCE_ENTITIES
 from mmkg.store.folder.facts import UNIT_COLUMNS, unit_input
 from mmkg.store.folder.ledger import DERIVED_TABLES, Ledger
-from mmkg.types import MentionRow, UnitDerivation, UnitInput
+from mmkg.types import MentionRow, UnitDerivation
 
 _NOTHING = UnitDerivation()
-_GROUP = 256
+_DOCUMENTS = 256
+_UNITS = 64
+"""Units worked on at a time: few enough that a deriver's own cache still holds their tokens at the last step."""
 
 
 @dataclass(slots=True)
@@ -62,14 +64,15 @@ def apply(ledger: Ledger, deriver: Deriver, *, added: Sequence[int], removed: Se
     out = [row for no in removed for row in _unit_rows(ledger, "document = ?", (no,))]
     skip = {no for no, *_ in out}
     _drop_anchors(ledger, deriver, out)
-    touched = _holders(ledger, deriver, flipped, skip)
-    new = [row for no in added for row in _unit_rows(ledger, "document = ?", (no,))]
-    sums = _Sums()
     for row in out:
         change.units[row[0]] = (_load(row[-1]), _NOTHING)
-    _derive_units(ledger, deriver, new + touched, change)
-    _put_anchors(ledger, deriver, new)
-    _sum_up(ledger, change, sums, added=set(added), removed=set(removed), rows=[*out, *new, *touched])
+    document_of = {row[0]: row[1] for row in out}
+    # Units that hold a changed title first: the anchors of new ones are not there yet, so none is derived twice.
+    document_of |= _derive_units(ledger, deriver, _holders(ledger, deriver, flipped, skip), change, only=flipped)
+    new = (row for no in added for row in _unit_rows(ledger, "document = ?", (no,)))
+    document_of |= _derive_units(ledger, deriver, new, change, anchors=True)
+    sums = _Sums()
+    _sum_up(ledger, change, sums, added=set(added), removed=set(removed), document_of=document_of)
     _write(ledger, change, sums)
     return change
 
@@ -84,13 +87,12 @@ def derive_from_scratch(ledger: Ledger, deriver: Deriver) -> Iterator[DerivedCha
     ledger.db.execute("UPDATE unit SET derived = NULL")
     documents = [no for (no,) in ledger.rows("SELECT no FROM document WHERE state = 'visible' ORDER BY no")]
     _count_titles(ledger, deriver, added=documents, removed=())
-    for i in range(0, len(documents), _GROUP):
-        group = documents[i : i + _GROUP]
+    for i in range(0, len(documents), _DOCUMENTS):
+        group = documents[i : i + _DOCUMENTS]
         change, sums = DerivedChange(), _Sums()
-        rows = [row for no in group for row in _unit_rows(ledger, "document = ?", (no,))]
-        _derive_units(ledger, deriver, rows, change)
-        _put_anchors(ledger, deriver, rows)
-        _sum_up(ledger, change, sums, added=set(group), removed=set(), rows=rows)
+        rows = (row for no in group for row in _unit_rows(ledger, "document = ?", (no,)))
+        document_of = _derive_units(ledger, deriver, rows, change, anchors=True)
+        _sum_up(ledger, change, sums, added=set(group), removed=set(), document_of=document_of)
         _write(ledger, change, sums)
         yield change
 
@@ -136,16 +138,11 @@ def _count_titles(ledger: Ledger, deriver: Deriver, *, added: Iterable[int], rem
     return flipped
 
 
-def _holders(ledger: Ledger, deriver: Deriver, forms: set[str], skip: set[int]) -> list[_Row]:
-    """Rows of already derived units whose words hold one of the forms."""
+def _holders(ledger: Ledger, deriver: Deriver, forms: set[str], skip: set[int]) -> Iterator[_Row]:
+    """Rows of already derived units whose words may hold one of the forms: all that have its anchor."""
     keys = {deriver.form_key(f) for f in forms}
     found = {u for (u,) in ledger.rows_in("SELECT unit FROM anchor WHERE key IN {in}", keys)} - skip
-    rows = []
-    for group in _groups(sorted(found)):
-        for row in ledger.rows_in(_SELECT + " WHERE no IN {in}", group):
-            if deriver.candidates(unit_input(row[2:-1])) & forms:
-                rows.append(row)
-    return rows
+    yield from ledger.rows_in(_SELECT + " WHERE no IN {in}", sorted(found))
 
 
 # ---- units ----
@@ -158,26 +155,44 @@ def _unit_rows(ledger: Ledger, where: str, parameters: Sequence[object]) -> list
     return ledger.rows(f"{_SELECT} WHERE {where} ORDER BY ord", parameters)
 
 
-def _derive_units(ledger: Ledger, deriver: Deriver, rows: Sequence[_Row], change: DerivedChange) -> None:
-    for group in _groups(rows):
-        inputs: list[tuple[_Row, UnitInput]] = [(row, unit_input(row[2:-1])) for row in group]
-        candidates = set().union(*(deriver.candidates(u) for _, u in inputs)) if inputs else set()
-        known = {f for (f,) in ledger.rows_in("SELECT form FROM title_form WHERE form IN {in}", candidates)}
+def _derive_units(
+    ledger: Ledger,
+    deriver: Deriver,
+    rows: Iterable[_Row],
+    change: DerivedChange,
+    *,
+    only: Set[str] | None = None,
+    anchors: bool = False,
+) -> dict[int, int]:
+    """Derive these units and note what changed. Returns unit number -> document number of those that were derived.
+
+    only: leave out units whose words hold none of these forms. anchors: also write the anchors of the units.
+    """
+    document_of: dict[int, int] = {}
+    for group in _groups(rows, _UNITS):
+        inputs = []
+        for row in group:
+            unit = unit_input(row[2:-1])
+            candidates = deriver.candidates(unit)
+            if only is None or not only.isdisjoint(candidates):
+                inputs.append((row, unit, candidates))
+        every = frozenset().union(*(candidates for *_, candidates in inputs))
+        known = {f for (f,) in ledger.rows_in("SELECT form FROM title_form WHERE form IN {in}", every)}
         updates = []
-        for row, unit in inputs:
+        for row, unit, _ in inputs:
+            document_of[row[0]] = row[1]
             before = _load(row[-1])
             after = deriver.derive(unit, known)
             if row[-1] is None or after != before:
                 change.units[row[0]] = (before, after)
                 updates.append((_dump(after), row[0]))
         ledger.db.executemany("UPDATE unit SET derived = ? WHERE no = ?", updates)
-
-
-def _put_anchors(ledger: Ledger, deriver: Deriver, rows: Sequence[_Row]) -> None:
-    ledger.db.executemany(
-        "INSERT OR IGNORE INTO anchor VALUES (?, ?)",
-        sorted((key, row[0]) for row in rows for key in deriver.anchor_keys(unit_input(row[2:-1]))),
-    )
+        if anchors:
+            ledger.db.executemany(
+                "INSERT OR IGNORE INTO anchor VALUES (?, ?)",
+                sorted((key, row[0]) for row, unit, _ in inputs for key in deriver.anchor_keys(unit)),
+            )
+    return document_of
 
 
 def _drop_anchors(ledger: Ledger, deriver: Deriver, rows: Sequence[_Row]) -> None:
@@ -217,16 +232,22 @@ class _Sums:
 
 
 def _sum_up(
-    ledger: Ledger, change: DerivedChange, sums: _Sums, *, added: set[int], removed: set[int], rows: Sequence[_Row]
+    ledger: Ledger,
+    change: DerivedChange,
+    sums: _Sums,
+    *,
+    added: set[int],
+    removed: set[int],
+    document_of: Mapping[int, int],
 ) -> None:
     """Differences of all counts; the document frequency needs the other units of each document that changed."""
     for before, after in change.units.values():
         sums.add(before, -1)
         sums.add(after, 1)
     documents: dict[int, list[int]] = defaultdict(list)
-    for row in rows:
-        if row[0] in change.units:
-            documents[row[1]].append(row[0])
+    for no, document in document_of.items():
+        if no in change.units:
+            documents[document].append(no)
     for document, units in documents.items():
         had = {m.entity for no in units for m in change.units[no][0].mentions}
         has = {m.entity for no in units for m in change.units[no][1].mentions}
@@ -353,6 +374,7 @@ def _load(text: str | None) -> UnitDerivation:
     )
 
 
-def _groups(items: Sequence[_Row] | Sequence[int]) -> Iterator[Sequence[Any]]:
-    for i in range(0, len(items), _GROUP):
-        yield items[i : i + _GROUP]
+def _groups(items: Iterable[_Row], size: int) -> Iterator[list[_Row]]:
+    source = iter(items)
+    while group := list(islice(source, size)):
+        yield group

@@ -6,7 +6,7 @@ import hashlib
 import json
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -22,8 +22,13 @@ UNIT_COLUMNS = "ord, label, kind, start, end, page, box, section, cap_start, cap
 
 def facts_hash(facts: DocumentFacts) -> bytes:
     """sha256 of the facts in canonical JSON."""
-    text = json.dumps(asdict(facts), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(facts, default=_fields, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    """A dataclass as a dictionary, one level deep: unlike asdict it copies nothing."""
+    return {f.name: getattr(value, f.name) for f in fields(value)}
 
 
 def stage(ledger: Ledger, document: str, facts: DocumentFacts, *, n_bytes: int) -> int:
