@@ -283,34 +283,35 @@ def _write(ledger: Ledger, change: DerivedChange, sums: _Sums) -> None:
         db.executemany(
             f"DELETE FROM {table} WHERE entity = ? AND {column} = ? AND n = 0", [(k, v) for k, v, n in changed if n < 0]
         )
-    for e in touched:
-        key = entity_key(e)
-        row = ledger.one("SELECT df, units, name, label FROM entity WHERE key = ?", (key,))
-        assert row is not None
-        df, units, old_name, old_label = row
+    keys = {entity_key(e): e for e in touched}
+    names, labels = _most_frequent(ledger, "form", keys), _most_frequent(ledger, "label", keys)
+    named, empty = [], []
+    for key, df, units, *old in ledger.rows_in("SELECT key, df, units, name, label FROM entity WHERE key IN {in}", keys):
+        e = keys[key]
         if units == 0:
-            db.execute("DELETE FROM entity WHERE key = ?", (key,))
+            empty.append((key,))
             change.gone.add(e)
             continue
-        name, label = _most_frequent(ledger, "form", key), _most_frequent(ledger, "label", key)
-        if (name, label) != (old_name, old_label):
-            db.execute("UPDATE entity SET name = ?, label = ? WHERE key = ?", (name, label, key))
-        now = EntityRow(e, name, label, df)
+        now = EntityRow(e, names.get(key, ""), labels.get(key, ""), df)
+        if [now.name, now.label] != old:
+            named.append((now.name, now.label, key))
         if now != before.get(e):
             change.entities[e] = now
+    db.executemany("DELETE FROM entity WHERE key = ?", empty)
+    db.executemany("UPDATE entity SET name = ?, label = ? WHERE key = ?", named)
     change.gone = {e for e in change.gone if e in before}
     for (a, b), n in sums.pairs.items():
         if not n:
             continue
-        keys = (entity_key(a), entity_key(b))
+        ends = (entity_key(a), entity_key(b))
         row = ledger.one(
             "INSERT INTO cooccur VALUES (?, ?, ?) ON CONFLICT (a, b) DO UPDATE SET n = n + excluded.n RETURNING n",
-            (*keys, n),
+            (*ends, n),
         )
         assert row is not None
         change.pairs[a, b] = row[0]
         if row[0] == 0:
-            db.execute("DELETE FROM cooccur WHERE a = ? AND b = ?", keys)
+            db.execute("DELETE FROM cooccur WHERE a = ? AND b = ?", ends)
     _write_aliases(ledger, change, sums, created=set(change.entities) - set(before))
 
 
@@ -350,9 +351,15 @@ def _write_aliases(ledger: Ledger, change: DerivedChange, sums: _Sums, *, create
             change.same_as_added.append(new)
 
 
-def _most_frequent(ledger: Ledger, column: str, key: int) -> str:
-    row = ledger.one(f"SELECT {column} FROM entity_{column} WHERE entity = ? ORDER BY n DESC, {column} LIMIT 1", (key,))
-    return row[0] if row else ""
+def _most_frequent(ledger: Ledger, column: str, keys: Iterable[int]) -> dict[int, str]:
+    """For each entity its most frequent form or label, the first by code points among equals."""
+    best: dict[int, tuple[int, str]] = {}
+    for entity, value, n in ledger.rows_in(
+        f"SELECT entity, {column}, n FROM entity_{column} WHERE entity IN {{in}} ORDER BY {column}", list(keys)
+    ):
+        if n > best.get(entity, (0, ""))[0]:
+            best[entity] = (n, value)
+    return {entity: value for entity, (_, value) in best.items()}
 
 
 # ---- the column `derived` ----
