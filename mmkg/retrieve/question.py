@@ -11,12 +11,12 @@ from mmkg.protocols import Extractor, IndexView
 
 VISUAL_WORDS = frozenset(
     """
-    chart charts diagram diagrams drawing drawings figure figures graphic illustration illustrations image images logo logos
-    map maps painting paintings photo photograph photographs photos picture pictured pictures plot plots portrait portraits
-    poster posters scan screenshot screenshots sketch sketches
+    chart charts diagram diagrams drawing drawings illustration illustrations image images logo logos map maps painting
+    paintings photo photograph photographs photos picture pictured pictures portrait portraits screenshot screenshots
+    sketch sketches
     """.split()  # noqa: SIM905
 )
-"""Words by which a question asks for something to look at."""
+"""Words by which a question asks for something to look at; not those with a common other sense ("plot", "figure")."""
 
 
 @dataclass(frozen=True, slots=True)
