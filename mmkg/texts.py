@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 
+from mmkg.algorithms.names import fold
 from mmkg.types import DocumentFacts, Section, Unit, UnitInput
 
 
@@ -70,3 +71,13 @@ def unit_inputs(facts: DocumentFacts) -> Iterator[UnitInput]:
         titles += [(s.heading, per_section[s.order]) for s in headings_above(facts, unit) if s.heading != facts.name]
         pieces = tuple((a, facts.text[a:b]) for a, b in unit.spans())
         yield UnitInput(unit=unit, pieces=pieces, titles=tuple(titles))
+
+
+def file_name_words(uri: str) -> set[str]:
+    """Searchable words of a source: the folded parts of its file name without the extension.
+
+    >>> sorted(file_name_words("file:///photos/a11_buzz-aldrin.jpg"))
+    ['a11', 'aldrin', 'buzz']
+    """
+    stem = uri.rsplit("/", 1)[-1].rsplit(".", 1)[0]
+    return {w for w in "".join(c if c.isalnum() else " " for c in fold(stem)).split() if len(w) > 1}

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from mmkg.algorithms.keys import entity_key
 from mmkg.algorithms.terms import terms
+from mmkg.protocols import IntArray
 from mmkg.store.folder.derived import load_derivation, mention_totals
 from mmkg.store.folder.facts import outputs, read
 from mmkg.store.folder.ledger import FileRef, Ledger
@@ -19,6 +21,8 @@ from mmkg.store.folder.segment import (
     INCIDENCE,
     TEXT,
     IncidenceRow,
+    IncidenceSegment,
+    TextSegment,
     UnitRow,
     write_incidence_segment,
     write_text_segment,
@@ -26,6 +30,9 @@ from mmkg.store.folder.segment import (
 from mmkg.texts import index_text
 
 _MODALITY = {"text": 0, "table": 0, "code": 0, "formula": 0, "image": 1, "figure": 1, "page": 1, "audio": 2, "video": 3}
+
+_DEAD_SHARE = 4
+"""Dead units are looked after once there is one for this many rows."""
 
 
 class SegmentWriter:
@@ -88,21 +95,46 @@ class SegmentWriter:
     def merged(
         self, old_text: Sequence[FileRef], old_incidence: Sequence[FileRef]
     ) -> tuple[tuple[FileRef, ...], tuple[FileRef, ...]]:
-        """The segment lists of the new generation, with small neighbours merged into larger ones."""
-        text = self._merge(TEXT, [*old_text, *self.text])
-        incidence = self._merge(INCIDENCE, [*old_incidence, *self.incidence])
+        """The segment lists of the new generation: small neighbours merged into larger ones, mostly dead ones rewritten.
+
+        Once dead units are more than one in four, their rows are counted, and those that no segment holds any more are
+        forgotten; so the table of dead units stays smaller than the index. Before that nothing here grows with the base.
+        """
+        text, incidence = [*old_text, *self.text], [*old_incidence, *self.incidence]
+        (n_dead,) = self.ledger.one("SELECT count(*) FROM dead") or (0,)
+        crowded = _DEAD_SHARE * n_dead > sum(r.rows for r in text)
+        held = {r.name: self._held(r) for r in (*text, *incidence)} if crowded else {}
+        text = self._merge(TEXT, text, held)
+        incidence = self._merge(INCIDENCE, incidence, held)
+        if crowded:
+            left = [held[r.name] if r.name in held else self._held(r) for r in (*text, *incidence)]
+            gone = np.setdiff1d(self._dead, np.concatenate([np.empty(0, np.int64), *left]))
+            self.ledger.db.executemany("DELETE FROM dead WHERE unit = ?", [(no,) for no in gone.tolist()])
         return tuple(text), tuple(incidence)
 
-    def _merge(self, kind: str, refs: list[FileRef]) -> list[FileRef]:
+    @cached_property
+    def _dead(self) -> IntArray:
+        """Numbers of all dead units, ascending."""
+        return np.array(self.ledger.rows("SELECT unit FROM dead ORDER BY unit"), dtype=np.int64).reshape(-1)
+
+    def _held(self, ref: FileRef) -> IntArray:
+        """Numbers of the dead units that a segment holds; reads one column of it."""
+        kind = IncidenceSegment if ref.name.startswith("index/inc") else TextSegment
+        no = kind(self.root / ref.name).no
+        return np.asarray(no[np.isin(no, self._dead)], dtype=np.int64)
+
+    def _merge(self, kind: str, refs: list[FileRef], held: Mapping[str, IntArray]) -> list[FileRef]:
         by_name = {r.name.removeprefix("index/"): r for r in refs}
-        infos = [SegmentInfo(name=name, kind=kind, rows=r.rows) for name, r in by_name.items()]
+        infos = [
+            SegmentInfo(name=name, kind=kind, rows=r.rows, dead=len(held.get(r.name, ())))
+            for name, r in by_name.items()
+        ]
         for group in merge_plan(infos):
             names = [info.name for info in group]
-            dead = np.array(self.ledger.rows("SELECT unit FROM dead"), dtype=np.int64).reshape(-1)
             written = (merge_text if kind == TEXT else merge_incidence)(
                 self.root / "index",
                 names,
-                dead,
+                self._dead,
                 self._name("text" if kind == TEXT else "inc"),
                 sha256={name: by_name[name].sha256 for name in names},
             )

@@ -19,7 +19,6 @@ from urllib.parse import quote
 
 import numpy as np
 
-from mmkg.algorithms.names import fold
 from mmkg.errors import NotFoundError, StoreError
 from mmkg.protocols import Deriver
 from mmkg.store.folder import derived, graphrows
@@ -32,13 +31,19 @@ from mmkg.store.folder.ledger import FileRef, Generation, Ledger
 from mmkg.store.folder.lock import WriterLock
 from mmkg.store.folder.manifest import Manifest
 from mmkg.store.folder.projection import SegmentWriter, file_sha256
+from mmkg.texts import file_name_words
 from mmkg.types import DocumentFacts, GraphDelta
 
 log = logging.getLogger(__name__)
 
 # Past this many graph rows in delta files the snapshot is written anew at the end of a run: replaying them would
-# otherwise cost every reader of the graph about a second.
+# otherwise cost every reader of the graph about a second. The same past this many files, each of which a generation names.
 SNAPSHOT_ROWS = 20_000
+SNAPSHOT_FILES = 256
+
+# Both conditions: only the second lets SQLite use the small index of documents that are not visible; without it, it
+# reads every document of the base.
+_STAGED = "d.state = 'staged' AND d.state <> 'visible'"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,16 +238,14 @@ class FolderWriter:
     def pending(self) -> list[tuple[str, str]]:
         """(document id, uri) of staged documents that wait for publication."""
         return self.ledger.rows(
-            "SELECT d.id, s.uri FROM document d JOIN source s ON s.pending = d.id WHERE d.state = 'staged' "
-            "ORDER BY d.id, s.uri"
+            f"SELECT d.id, s.uri FROM document d JOIN source s ON s.pending = d.id WHERE {_STAGED} ORDER BY d.id, s.uri"
         )
 
     def drop_unclaimed(self) -> None:
         """Forget staged documents that no source waits for any more (their file changed again before they came in)."""
         with self.ledger.transaction():
             rows = self.ledger.rows(
-                "SELECT no FROM document d WHERE state = 'staged' "
-                "AND NOT EXISTS (SELECT 1 FROM source s WHERE s.pending = d.id)"
+                f"SELECT no FROM document d WHERE {_STAGED} AND NOT EXISTS (SELECT 1 FROM source s WHERE s.pending = d.id)"
             )
             orphans = self._delete_documents([no for (no,) in rows])
         self.blobs.delete(orphans)
@@ -363,7 +366,8 @@ class FolderWriter:
 
     def finish(self) -> None:
         """End of a run: fold a long row of graph deltas into the snapshot, so that opening the graph stays quick."""
-        if sum(r.rows for r in self.ledger.current().graph_deltas) > SNAPSHOT_ROWS:
+        deltas = self.ledger.current().graph_deltas
+        if sum(r.rows for r in deltas) > SNAPSHOT_ROWS or len(deltas) > SNAPSHOT_FILES:
             self.snapshot()
 
     def snapshot(self) -> None:
@@ -428,16 +432,6 @@ class FolderWriter:
                     except OSError as e:  # a reader on Windows still has it open: the next writer tries again
                         log.debug("cannot remove %s yet: %s", path, e)
         self.blobs.sweep()
-
-
-def file_name_words(uri: str) -> set[str]:
-    """Searchable words of a source: the folded parts of its file name without the extension.
-
-    >>> sorted(file_name_words("file:///photos/a11_buzz-aldrin.jpg"))
-    ['a11', 'aldrin', 'buzz']
-    """
-    stem = uri.rsplit("/", 1)[-1].rsplit(".", 1)[0]
-    return {w for w in "".join(c if c.isalnum() else " " for c in fold(stem)).split() if len(w) > 1}
 
 
 # What a start that was killed before it wrote the manifest can leave: these names, the folders empty.
