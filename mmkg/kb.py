@@ -523,6 +523,11 @@ class KnowledgeBase:
         return self._read().blobs.read(evidence.media) if evidence.media else None
 
     @_reads
+    def document_text(self, document: str) -> str:
+        """The text of a document that `Locator.chars` points into. Raises NotFoundError."""
+        return self._read().document_text(document)
+
+    @_reads
     def original(self, document: str) -> bytes:
         """The bytes of a document as they were added."""
         return self._read().blobs.read(document)
