@@ -1,0 +1,313 @@
+"""The JSON of every command is a promise (docs/json.md): a schema for each, closed, so that a field cannot go or come unseen."""
+
+from __future__ import annotations
+
+import json
+
+import jsonschema
+import pytest
+
+from mmkg.schema import STATUSES
+
+TEXT = {"type": "string"}
+COUNT = {"type": "integer", "minimum": 0}
+NUMBER = {"type": "number"}
+FLAG = {"type": "boolean"}
+SHA256 = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
+URI = {"type": "string", "pattern": "^(file|text):"}
+
+
+def some(items):
+    return {"type": "array", "items": items}
+
+
+def shape(optional=(), **properties):
+    """An object with exactly these keys; those in `optional` may be absent."""
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": [k for k in properties if k not in optional],
+        "additionalProperties": False,
+    }
+
+
+def pair(items, n=2):
+    return {"type": "array", "items": items, "minItems": n, "maxItems": n}
+
+
+LOCATOR = shape(
+    chars=pair(COUNT),
+    page={"type": "integer", "minimum": 1},
+    bbox=pair(NUMBER, 4),
+    seconds=pair(NUMBER),
+    optional=("chars", "page", "bbox", "seconds"),
+)
+DOCUMENT = shape(id=SHA256, name=TEXT, uri=URI)
+STEP = shape(id=TEXT, kind=TEXT, name=TEXT, via=TEXT)
+PATH = {"anyOf": [{"type": "null"}, some(STEP)]}
+HIT = shape(
+    id=TEXT,
+    kind={"enum": ["text", "table", "code", "formula", "image", "figure", "page", "audio", "video"]},
+    modality={"enum": ["text", "image", "audio", "video"]},
+    score=NUMBER,
+    text=TEXT,
+    heading=TEXT,
+    document=DOCUMENT,
+    locator=LOCATOR,
+    channels=some(shape(name=TEXT, rank={"type": "integer", "minimum": 1}, score=NUMBER)),
+    path=PATH,
+    similar=some(TEXT),
+)
+CITATION = shape(
+    marker={"type": "integer", "minimum": 1},
+    evidence=TEXT,
+    document=DOCUMENT,
+    locator=LOCATOR,
+    quote=TEXT,
+    verdict={"enum": ["supported", "partial", "unsupported", "unverified"]},
+)
+ANSWER = shape(
+    question=TEXT,
+    answer={"type": "string", "minLength": 1},
+    short=TEXT,
+    found=FLAG,
+    model=TEXT,
+    sentences=some(shape(text=TEXT, citations=some(COUNT), supported=FLAG)),
+    citations=some(CITATION),
+    evidence=some(HIT),
+    timings={"type": "object", "additionalProperties": NUMBER},
+)
+COUNTS = {
+    "type": "object",
+    "propertyNames": {"enum": [*STATUSES, "removed"]},
+    "additionalProperties": {"type": "integer", "minimum": 1},
+}
+REPORT = shape(
+    documents=some(
+        shape(
+            uri=URI,
+            id={"type": "string", "pattern": "^([0-9a-f]{64})?$"},
+            status={"enum": [*STATUSES, "removed"]},
+            reason=TEXT,
+        )
+    ),
+    counts=COUNTS,
+    seconds=NUMBER,
+)
+BRIEF = shape(id=TEXT, kind=TEXT, document=TEXT, locator=LOCATOR, text=TEXT)
+SHOWN = {
+    "document": shape(
+        kind={"const": "document"},
+        id=SHA256,
+        name=TEXT,
+        uri=URI,
+        media_type=TEXT,
+        bytes=COUNT,
+        meta={"type": "object", "additionalProperties": TEXT},
+        sections=some(shape(heading=TEXT, level=COUNT)),
+        units=some(BRIEF),
+        entities=some(shape(id=TEXT, name=TEXT, count=COUNT)),
+    ),
+    "section": shape(
+        kind={"const": "section"}, id=TEXT, heading=TEXT, level=COUNT, document=DOCUMENT, units=some(BRIEF)
+    ),
+    "unit": shape(
+        kind={"const": "unit"},
+        id=TEXT,
+        unit_kind=TEXT,
+        document=DOCUMENT,
+        locator=LOCATOR,
+        text=TEXT,
+        heading=TEXT,
+        entities=some(shape(id=TEXT, name=TEXT, count=COUNT, title=COUNT)),
+    ),
+    "entity": shape(
+        kind={"const": "entity"},
+        id=TEXT,
+        name=TEXT,
+        label=TEXT,
+        documents=COUNT,
+        mentioned_in=COUNT,
+        forms=some(shape(form=TEXT, count=COUNT)),
+        same_as=some(shape(short=TEXT, long=TEXT, reason=TEXT)),
+        co_occurs=some(shape(id=TEXT, name=TEXT, count=COUNT)),
+        units=some(BRIEF),
+    ),
+}
+LISTED = shape(
+    documents=some(
+        shape(id=SHA256, name=TEXT, media_type=TEXT, n_units=COUNT, n_bytes=COUNT, uris={**some(URI), "minItems": 1})
+    ),
+    sources=some(
+        shape(
+            uri=URI,
+            id={"type": "string", "pattern": "^([0-9a-f]{64})?$"},
+            status={"enum": [*STATUSES, "pending"]},
+            reason=TEXT,
+            size=COUNT,
+        )
+    ),
+)
+STATS = shape(
+    **dict.fromkeys(
+        ("documents", "sections", "entities", "co_occurrences", "sources", "chunks", "images", "generation", "bytes"),
+        COUNT,
+    ),
+    spaces=some(TEXT),
+    extractor=TEXT,
+    optional=("chunks", "images"),
+)
+DIGEST = shape(digest=SHA256)
+DOCTOR = shape(
+    ok=FLAG,
+    base={"type": ["string", "null"]},
+    problems=some(shape(kind=TEXT, id=TEXT, detail=TEXT, fixed=FLAG)),
+    environment=some(
+        shape(
+            name=TEXT,
+            kind={"enum": ["model", "extra"]},
+            found=FLAG,
+            version=TEXT,
+            runtime=TEXT,
+            detail=TEXT,
+            mend=TEXT,
+        )
+    ),
+)
+
+
+def holds(value, schema):
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.Draft202012Validator(schema).validate(value)
+    return value
+
+
+def test_schemas_are_closed():
+    with pytest.raises(jsonschema.ValidationError):
+        holds({"digest": "0" * 64, "more": 1}, DIGEST)
+    with pytest.raises(jsonschema.ValidationError):
+        holds({}, DIGEST)
+
+
+def test_add_and_remove(as_json, files, tmp_path):
+    kb = tmp_path / "kb"
+    first = holds(as_json("add", files, kb=kb), REPORT)
+    assert sum(first["counts"].values()) == len(first["documents"]) == 9
+    assert all(bool(d["id"]) == (d["status"] == "added") for d in first["documents"])
+    again = holds(as_json("add", files / "crane.md", kb=kb), REPORT)
+    assert again["counts"] == {"unchanged": 1}
+    removed = holds(as_json("remove", files / "sub", kb=kb), shape(removed=some(shape(uri=URI, id=SHA256))))
+    assert [r["uri"].rsplit("/", 1)[-1] for r in removed["removed"]] == ["ships.csv"]
+
+
+def test_list(as_json, base):
+    listed = holds(as_json("list", kb=base), LISTED)
+    assert len(listed["documents"]) == 4
+    assert {s["status"] for s in listed["sources"]} == {"added", "empty", "rejected", "skipped"}
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("crane.md", "document"), ("Port Ferren", "entity"), ("The lens", "section")]
+)
+def test_show(as_json, base, name, kind):
+    if kind == "section":
+        rows = as_json("cypher", "MATCH (s:Section {heading: $h}) RETURN s.id AS id", "-p", f"h={name}", kb=base)[
+            "rows"
+        ]
+        name = rows[0]["id"]
+    shown = holds(as_json("show", name, kb=base), SHOWN[kind])
+    for unit in shown["units"]:
+        holds(as_json("show", unit["id"], kb=base), SHOWN["unit"])
+
+
+def test_search(as_json, base):
+    found = holds(as_json("search", "who built lighthouses", kb=base), shape(hits=some(HIT)))
+    assert found["hits"][0]["document"]["name"] == "Elias Crane"
+    assert found["hits"][0]["locator"]["chars"]
+    assert holds(as_json("search", "zzzz", "--modality", "audio", kb=base), shape(hits=some(HIT))) == {"hits": []}
+
+
+def test_ask(as_json, base):
+    answer = holds(as_json("ask", "Who designed Tamar Light?", kb=base), ANSWER)
+    assert answer["found"] and "Elias Crane" in answer["answer"]
+    evidence = {e["id"]: e for e in answer["evidence"]}
+    for citation in answer["citations"]:
+        assert citation["quote"] in evidence[citation["evidence"]]["text"]
+    assert {n for s in answer["sentences"] for n in s["citations"]} <= {c["marker"] for c in answer["citations"]}
+    none = holds(as_json("ask", "Which opera did the zeppelin perform?", kb=base), ANSWER)
+    assert not none["found"] and not none["citations"]
+
+
+def test_cypher(as_json, base):
+    query = "MATCH (d:Document) RETURN d.name AS name, d.uris AS uris ORDER BY name"
+    result = holds(
+        as_json("cypher", query, "--rows", 2, kb=base),
+        shape(columns=some(TEXT), rows=some({"type": "object"}), truncated=FLAG),
+    )
+    assert result["columns"] == ["name", "uris"]
+    assert [set(r) for r in result["rows"]] == [{"name", "uris"}] * 2
+    assert result["truncated"] is True
+
+
+def test_path(as_json, base):
+    schema = shape(path=PATH)
+    way = holds(as_json("path", "Port Ferren", "Penrock Head", kb=base), schema)["path"]
+    assert way[0]["name"] == "Port Ferren" and way[-1]["name"] == "Penrock Head"
+    assert [bool(s["via"]) for s in way] == [False] + [True] * (len(way) - 1)
+    assert holds(as_json("path", "Port Ferren", "Penrock Head", "--hops", 1, kb=base), schema) == {"path": None}
+
+
+def test_export(as_json, base, tmp_path):
+    target = tmp_path / "graph.jsonl"
+    assert holds(as_json("export", target, kb=base), shape(target=TEXT)) == {"target": str(target)}
+
+
+def test_stats(as_json, base):
+    stats = holds(as_json("stats", kb=base), STATS)
+    assert (stats["documents"], stats["images"], stats["sources"]) == (4, 1, 8)
+
+
+def test_digest_and_rebuild(as_json, files, tmp_path):
+    kb = tmp_path / "kb"
+    as_json("add", files / "crane.md", kb=kb)
+    digest = holds(as_json("digest", kb=kb), DIGEST)
+    assert holds(as_json("digest", "--deep", kb=kb), DIGEST) == digest
+    assert holds(as_json("rebuild", kb=kb), DIGEST) == digest
+
+
+def test_doctor(as_json, run, files, tmp_path):
+    kb = tmp_path / "kb"
+    assert holds(as_json("doctor", kb=kb), DOCTOR)["base"] is None
+    as_json("add", files / "crane.md", kb=kb)
+    assert holds(as_json("doctor", kb=kb), DOCTOR)["problems"] == []
+    for blob in (kb / "blobs").rglob("*"):
+        if blob.is_file():
+            blob.unlink()
+    sick = run("doctor", "--json", kb=kb)
+    assert sick.exit_code == 1
+    said = holds(json.loads(sick.stdout), DOCTOR)
+    assert not said["ok"] and "blob-missing" in {p["kind"] for p in said["problems"]}
+    assert holds(as_json("doctor", "--fix", kb=kb), DOCTOR)["ok"], "the source still has the bytes"
+
+
+def test_every_command_that_prints_results_has_a_schema_here(run):
+    from mmkg.cli.main import main
+
+    without = {"completion"}
+    for name in main.list_commands(None):
+        options = {o for p in main.get_command(None, name).params for o in p.opts}
+        assert ("--json" in options) == (name not in without), name
+
+
+@pytest.mark.models
+def test_search_and_ask_with_the_real_text_model(as_json, files, tmp_path):
+    real = {"MMKG_ENCODER": "default"}
+    kb = tmp_path / "kb"
+    as_json("add", files / "crane.md", files / "tamar light.md", kb=kb, env=real)
+    assert holds(as_json("stats", kb=kb, env=real), STATS)["spaces"]
+    found = holds(
+        as_json("search", "architect of beacons for sailors", "-k", 1, kb=kb, env=real), shape(hits=some(HIT))
+    )
+    assert any(c["name"] != "bm25" for c in found["hits"][0]["channels"])
+    answer = holds(as_json("ask", "When was Tamar Light designed?", kb=kb, env=real), ANSWER)
+    assert answer["found"] and "1871" in answer["answer"]
