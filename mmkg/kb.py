@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from mmkg.config import Settings
 from mmkg.errors import ConfigError, MissingDependencyError, NotFoundError, StoreDamagedError
@@ -69,7 +67,7 @@ class KnowledgeBase:
         scheme, _, place = str(path).partition("://")
         if place and scheme != "file":  # the rest of the address is not repeated: a password may be in it
             raise ConfigError(f"{scheme}://...: only a folder can hold a base in this version", hint="give a folder")
-        self.root = FilePath(url2pathname(urlsplit(str(path)).path)) if place else FilePath(path)
+        self.root = _folder_of(str(path)) if place else FilePath(path)
         self.settings = settings or Settings.load()
         self._text_encoder, self._image_encoder, self._extractor = text_encoder, image_encoder, extractor
         self._reranker = reranker
@@ -531,6 +529,13 @@ class KnowledgeBase:
     def original(self, document: str) -> bytes:
         """The bytes of a document as they were added."""
         return self._read().blobs.read(document)
+
+
+def _folder_of(uri: str) -> FilePath:
+    from urllib.parse import urlsplit
+    from urllib.request import url2pathname  # half of what `import mmkg.kb` would cost
+
+    return FilePath(url2pathname(urlsplit(uri).path))
 
 
 def _pixel_query(text: Encoder | None, pixels: Encoder | None) -> Callable[[Any], Any] | None:

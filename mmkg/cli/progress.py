@@ -6,12 +6,15 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import click
 
 from mmkg.cli.output import shorten
-from mmkg.protocols import ProgressCallback
 from mmkg.types import Progress
+
+if TYPE_CHECKING:
+    from mmkg.protocols import ProgressCallback  # brings numpy and scipy, which help and completion do without
 
 
 @contextmanager

@@ -230,6 +230,8 @@ class FolderReader:
 
         Raises NotFoundError, with the candidates if the prefix is not unique.
         """
+        if not text.strip():  # the name of every picture without a title
+            raise NotFoundError("give a name or an id", hint="`mmkg list` shows the documents")
         for kind, table in (("document", "document"), ("unit", "unit")):
             extra = " AND state = 'visible'" if table == "document" else ""
             rows = self.rows(
