@@ -57,7 +57,10 @@ def _command(kb, steps, parts=_LIGHT):
 @pytest.fixture
 def files(write):
     for i in range(5):
-        write(f"{i}.md", f"# Station {i}\n\nStation {i} lies between Mount Orrin and Station {(i + 1) % 5}. Built in 190{i}.\n")
+        write(
+            f"{i}.md",
+            f"# Station {i}\n\nStation {i} lies between Mount Orrin and Station {(i + 1) % 5}. Built in 190{i}.\n",
+        )
     return write("5.md", "# Mount Orrin\n\nMount Orrin was named by Hilde Brandt.\n").parent
 
 
@@ -125,7 +128,9 @@ def test_killed_at_random_with_real_vectors(tmp_path, files):
     from mmkg.kb import KnowledgeBase
 
     def real(path):
-        return KnowledgeBase(path, settings=Settings(workers=1, batch_units=2, chunk_characters=300, image_encoder="none"))
+        return KnowledgeBase(
+            path, settings=Settings(workers=1, batch_units=2, chunk_characters=300, image_encoder="none")
+        )
 
     kb = real(tmp_path / "sound")
     kb.add(files)

@@ -10,7 +10,10 @@ import pytest
 @pytest.fixture
 def folder(write):
     write("a.md", "# Ada Lovelace\n\nAda Lovelace wrote to Charles Babbage in 1843 from London.\n")
-    write("b.md", "# Charles Babbage\n\nHe built the Difference Engine. NSB, the National Space Board (NSB), came later.\n")
+    write(
+        "b.md",
+        "# Charles Babbage\n\nHe built the Difference Engine. NSB, the National Space Board (NSB), came later.\n",
+    )
     write("c.txt", "The Difference Engine stood in London.\n\nAda Lovelace saw it.\n")
     write("sub/d.csv", "name,year\nAda Lovelace,1815\nCharles Babbage,1791\n")
     write("e.md", "# Difference Engine\n\n## London\n\nKept in London.\n\n## Copies\n\nOne copy is in Paris.\n")
