@@ -2,34 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from mmkg.generate.chain import Chain, find_chains
 from mmkg.generate.cite import NOT_FOUND, CitationBook, render
 from mmkg.generate.pool import Pool, Sentence, read_pool
 from mmkg.generate.question import Question, read_question
-from mmkg.generate.short import Candidate, candidates
+from mmkg.generate.rank import phrase_features, probability, support_features, threshold
+from mmkg.generate.short import candidates
 from mmkg.protocols import Encoder, Extractor
 from mmkg.types import Answer, AnswerSentence, Evidence, NameSpan
 
-THRESHOLD = 0.45
-"""Support below which the answer is "not found"; fixed on the train sets, see docs/answers.md."""
-SHORT_THRESHOLD = 0.5
 ENCODED = 32
 """Sentences that are encoded for one question, at most."""
-_CHAINS = 6
+CHAINS = 6
+"""Chains in which a short answer is looked for."""
 
 SentenceCosines = Callable[[str, Sequence[Evidence]], Sequence[Sequence[float]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Short:
-    """A short answer and where it stands: index of the sentence in the pool."""
+    """A short answer, the sentence of the pool it stands in, and how likely it is right, 0..1."""
 
     text: str
     sentence: int
-    score: float
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What was read before anything is decided. chains: best first, at least one.
+
+    cosines: of each sentence of the pool, or None. names: labelled names of the sentences on the chains.
+    """
+
+    question: Question
+    pool: Pool
+    chains: tuple[Chain, ...]
+    cosines: tuple[float, ...] | None
+    names: Mapping[int, Sequence[NameSpan]]
 
 
 class ExtractiveGenerator:
@@ -37,7 +50,8 @@ class ExtractiveGenerator:
 
     encoder: of words; without it only words are compared. extractor: labels names; without it a name's kind is unknown.
     cosines: (question, evidence) -> for each evidence the cosine of the question with each of its `sentences`; where a store
-    keeps these vectors, nothing is encoded here. threshold: support below which the answer is "not found".
+    keeps these vectors, nothing is encoded here. threshold: probability 0..1 of support below which the answer is "not found";
+    short_threshold: of the short answer, below which none is given; both default to those fixed on the train sets.
     Deterministic; calls no model but these two.
     """
 
@@ -49,113 +63,114 @@ class ExtractiveGenerator:
         encoder: Encoder | None = None,
         extractor: Extractor | None = None,
         cosines: SentenceCosines | None = None,
-        threshold: float = THRESHOLD,
+        threshold: float | None = None,
+        short_threshold: float | None = None,
     ) -> None:
         self._encoder, self._extractor, self._cosines = encoder, extractor, cosines
-        self._threshold = threshold
+        self._threshold, self._short_threshold = threshold, short_threshold
 
     def generate(self, question: str, evidence: Sequence[Evidence]) -> Answer:
         """An answer from the evidence, or found=False with the text "not found in the base"."""
         evidence = tuple(evidence)
+        nothing = Answer(question=question, text=NOT_FOUND, found=False, evidence=evidence, model=self.name)
+        reading = self.read(question, evidence)
+        if reading is None:
+            return nothing
+        short, chain = best_short(reading)
+        model = "support" if reading.cosines is not None else "support_lexical"
+        likely = probability(model, support_row(reading, chain, short))
+        if likely < (threshold(model) if self._threshold is None else self._threshold):
+            return nothing
+        least = threshold("phrase") if self._short_threshold is None else self._short_threshold
+        if short is not None and short.probability < least:
+            short, chain = None, reading.chains[0]
+        return _written(nothing, reading.pool, chain, short)
+
+    def read(self, question: str, evidence: Sequence[Evidence]) -> Reading | None:
+        """The sentences, how they chain, and the names in the best chains; None if nothing bears on the question."""
         names = self._extractor.extract([question])[0] if self._extractor is not None else []
         asked = read_question(question, names)
         pool = read_pool(asked, evidence)
-        cosines = self._similar(question, asked, pool, evidence)
-        chains = find_chains(asked, pool, cosines=cosines, typed=lambda s: bool(candidates(asked, s.text)))
+        cosines = self._similar(question, pool, evidence)
+        chains = tuple(find_chains(asked, pool, cosines=cosines, typed=lambda s: _typed(asked, s))[:CHAINS])
         if not chains:
-            return self._nothing(question, evidence)
-        chosen = self._labelled(pool, chains[:_CHAINS])
-        short, chain = _best_short(asked, pool, chains[:_CHAINS], chosen)
-        if support(asked, pool, chain, short) < self._threshold:
-            return self._nothing(question, evidence)
-        return _written(question, evidence, pool, chain, short)
+            return None
+        held = sorted({i for chain in chains for i in chain.sentences})
+        texts = [pool.sentences[i].text for i in held]
+        labelled = self._extractor.extract(texts) if self._extractor is not None else [[] for _ in held]
+        return Reading(asked, pool, chains, cosines, dict(zip(held, labelled, strict=True)))
 
-    def _nothing(self, question: str, evidence: tuple[Evidence, ...]) -> Answer:
-        return Answer(question=question, text=NOT_FOUND, found=False, evidence=evidence, model=self.name)
-
-    def _similar(self, question: str, asked: Question, pool: Pool, evidence: Sequence[Evidence]) -> list[float] | None:
-        if not pool.sentences:
+    def _similar(self, question: str, pool: Pool, evidence: Sequence[Evidence]) -> tuple[float, ...] | None:
+        """Cosine of the question with each sentence of the pool; 0 for those that are not among the likeliest."""
+        sentences = pool.sentences
+        if not sentences:
             return None
         if self._cosines is not None:
             rows = self._cosines(question, evidence)
-            return [float(rows[s.unit][s.place]) if s.place < len(rows[s.unit]) else 0.0 for s in pool.sentences]
+            return tuple(float(rows[s.unit][s.place]) if s.place < len(rows[s.unit]) else 0.0 for s in sentences)
         if self._encoder is None:
             return None
-        order = sorted(
-            range(len(pool.sentences)),
-            key=lambda i: (-pool.covered(pool.sentences[i].cover) - 0.2 / (1 + pool.sentences[i].unit), i),
-        )[:ENCODED]
-        texts = [f"{s.title}: {s.text}" if s.title else s.text for s in (pool.sentences[i] for i in order)]
+
+        def worth(i: int) -> float:
+            return pool.covered(sentences[i].cover) + 0.2 / (1 + sentences[i].unit)
+
+        order = sorted(range(len(sentences)), key=lambda i: (-worth(i), i))[:ENCODED]
+        # As sentences are encoded when they are added: their title before them.
+        texts = [
+            f"{sentences[i].title}: {sentences[i].text}" if sentences[i].title else sentences[i].text for i in order
+        ]
         query = self._encoder.encode_query([question])[0]
-        out = [0.0] * len(pool.sentences)
+        out = [0.0] * len(sentences)
         for i, cosine in zip(order, (self._encoder.encode_document(texts) @ query).tolist(), strict=True):
             out[i] = float(cosine)
-        return out
-
-    def _labelled(self, pool: Pool, chains: Sequence[Chain]) -> dict[int, list[NameSpan]]:
-        """Names of the sentences on the best chains."""
-        held = sorted({i for chain in chains for i in chain.sentences})
-        if self._extractor is None:
-            return {i: [] for i in held}
-        return dict(zip(held, self._extractor.extract([pool.sentences[i].text for i in held]), strict=True))
+        return tuple(out)
 
 
-def _best_short(
-    asked: Question, pool: Pool, chains: Sequence[Chain], names: dict[int, list[NameSpan]]
-) -> tuple[Short | None, Chain]:
-    """The best short answer and the chain that it stands in; without one, the best chain."""
-    best: tuple[float, Short, Chain] | None = None
+def _typed(question: Question, sentence: Sentence) -> bool:
+    return bool(candidates(question, sentence.text))
+
+
+def best_short(reading: Reading) -> tuple[Short | None, Chain]:
+    """The likeliest short answer and the chain that it stands in; (None, the best chain) where no phrase fits."""
+    asked, pool, chains = reading.question, reading.pool, reading.chains
+    best: tuple[Short, Chain] | None = None
     for chain in chains:
         for place, i in enumerate(chain.sentences):
-            sentence = pool.sentences[i]
-            for candidate in candidates(asked, sentence.text, names[i]):
-                score = _worth(asked, sentence, candidate, chain, place)
-                total = chain.score + 0.5 * score
-                if best is None or total > best[0]:
-                    best = (total, Short(candidate.text, i, score), chain)
-    if best is None or best[1].score < SHORT_THRESHOLD:
-        return None, chains[0]
-    return best[1], best[2]
+            for candidate in candidates(asked, pool.sentences[i].text, reading.names[i]):
+                likely = probability("phrase", phrase_features(asked, pool, chains, chain, place, candidate))
+                if best is None or likely > best[0].probability:
+                    best = (Short(candidate.text, i, likely), chain)
+    return best if best is not None else (None, chains[0])
 
 
-def _worth(asked: Question, sentence: Sentence, candidate: Candidate, chain: Chain, place: int) -> float:
-    """0..1: how likely a phrase is what was asked, given its chain."""
-    from mmkg.algorithms.names import canon
-
-    near = sum(w * c for w, c in zip(asked.weights, sentence.cover, strict=True)) / (sum(asked.weights) or 1.0)
-    score = 0.6 * candidate.fit + 0.4 * near
-    name = canon(candidate.text)
-    if name in chain.bridges and place < len(chain.sentences) - 1:
-        score -= 0.3
-    if place == len(chain.sentences) - 1:
-        score += 0.1
-    return score
+def support_row(reading: Reading, chain: Chain, short: Short | None) -> dict[str, float]:
+    """What speaks for a chain as an answer at all; see mmkg.generate.rank.support_features."""
+    return support_features(
+        reading.question,
+        reading.pool,
+        chain,
+        cosines=reading.cosines,
+        phrase=short.probability if short is not None else None,
+        typed=any(_typed(reading.question, reading.pool.sentences[i]) for i in chain.sentences),
+    )
 
 
-def support(asked: Question, pool: Pool, chain: Chain, short: Short | None) -> float:
-    """0..1: how far a chain bears on the whole question."""
-    named = [any(pool.sentences[i].has(name) for i in chain.sentences) for name in asked.names]
-    missing = named.count(False) / len(named) if named else 0.0
-    return chain.score * (1.0 - 0.5 * missing) + (0.1 if short is not None else 0.0)
-
-
-def _written(question: str, evidence: tuple[Evidence, ...], pool: Pool, chain: Chain, short: Short | None) -> Answer:
-    book = CitationBook(evidence)
+def _written(blank: Answer, pool: Pool, chain: Chain, short: Short | None) -> Answer:
+    book = CitationBook(blank.evidence)
     sentences = []
     lead = ""
     for i in chain.sentences:
         held = pool.sentences[i]
-        marker = book.cite(evidence[held.unit].id, held.span, "supported")
+        # The sentence is the quote itself.
+        marker = book.cite(blank.evidence[held.unit].id, held.span, "supported")
         sentences.append(AnswerSentence(text=" ".join(held.text.split()), citations=(marker,)))
         if short is not None and i == short.sentence:
             lead = f"{short.text} [{marker}]."
-    return Answer(
-        question=question,
+    return replace(
+        blank,
         text=render(sentences, lead=lead),
         found=True,
         short=short.text if short is not None else "",
         sentences=tuple(sentences),
         citations=book.citations(),
-        evidence=evidence,
-        model=ExtractiveGenerator.name,
     )

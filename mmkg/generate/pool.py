@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mmkg.algorithms.names import canon, capitalised_runs, tokenize
-from mmkg.algorithms.terms import terms
 from mmkg.generate.question import Question, padded
 from mmkg.generate.sentences import quote_of, sentence_spans
+from mmkg.generate.stems import stems
 from mmkg.types import Evidence, Span
 
 TITLE_SHARE = 0.5
@@ -60,12 +60,12 @@ def read_pool(question: Question, evidence: Sequence[Evidence]) -> Pool:
     held: Counter[str] = Counter()
     for i, unit in enumerate(evidence):
         title = title_of(unit)
-        above, title_words = set(terms(title)), padded(tokenize(title))
+        above, title_words = set(stems(title)), padded(tokenize(title))
         title_names = {form for form in (canon(unit.document.name), canon(unit.heading)) if form}
         inside = above
         for place, span in enumerate(sentence_spans(unit)):
             text = quote_of(unit, span)
-            own = set(terms(text))
+            own = set(stems(text))
             if not own or (title, text) in seen:
                 continue
             seen.add((title, text))

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mmkg.algorithms.names import canon, capitalised_runs, fold, tokenize
-from mmkg.algorithms.terms import terms
 from mmkg.algorithms.words import FORMS_OF_ADDRESS, is_common
 from mmkg.generate.question import Kind, Question
+from mmkg.generate.stems import stems
 from mmkg.types import NameSpan, Span
 
 _MONTH = (
@@ -69,7 +69,7 @@ def candidates(question: Question, sentence: str, names: Sequence[NameSpan] = ()
     names: labelled spans of the sentence; without them capitalised runs, whose kind is unknown, are used.
     """
     if question.kind is Kind.DATE:
-        found = [Candidate(m.span(), m.group(), 1.0) for m in _DATE.finditer(sentence)]
+        found = _dates(question, sentence)
     elif question.kind is Kind.NUMBER:
         found = _numbers(question, sentence)
     elif question.kind in _LABELS:
@@ -98,8 +98,8 @@ def _named(question: Question, sentence: str, names: Sequence[NameSpan]) -> list
         if end <= start or (" " not in text and is_common(fold(text))):
             continue
         before = sentence[max(0, start - 24) : start]
-        if question.kind is Kind.PLACE and _PLACE_BEFORE.search(before):
-            fit = min(1.0, fit + 0.4)
+        if question.kind is Kind.PLACE:
+            fit = min(1.0, fit + 0.4) if _PLACE_BEFORE.search(before) else 0.7 * fit
         if question.kind is Kind.PERSON and (" " in text) and _BY_BEFORE.search(before):
             fit = min(1.0, fit + 0.4)
         if question.kind is Kind.PERSON and " " not in text:
@@ -131,10 +131,21 @@ def _with_noun(question: Question, sentence: str) -> list[Candidate]:
     found = []
     for match in _FLOOR.finditer(sentence):
         following = re.match(r"\s+([\w'-]+)", sentence[match.end() : match.end() + 30])
-        if following and terms(following.group(1)) == [question.noun]:
+        if following and stems(following.group(1)) == [question.noun]:
             end = match.end() + following.end()
             found.append(Candidate((match.start(), end), sentence[match.start() : end], 1.0))
     return found
+
+
+def _dates(question: Question, sentence: str) -> list[Candidate]:
+    if question.noun == "year":
+        return [Candidate(m.span(), m.group(), 1.0) for m in re.finditer(rf"\b{_YEAR}\b", sentence)]
+    if question.noun == "month":
+        return [Candidate(m.span(), m.group(), 1.0) for m in re.finditer(rf"\b{_MONTH}", sentence)]
+    # A day is as good as a year where it has one; a day without a year says little.
+    return [
+        Candidate(m.span(), m.group(), 1.0 if re.search(_YEAR, m.group()) else 0.5) for m in _DATE.finditer(sentence)
+    ]
 
 
 def _numbers(question: Question, sentence: str) -> list[Candidate]:
@@ -149,11 +160,11 @@ def _numbers(question: Question, sentence: str) -> list[Candidate]:
         unit = _UNIT.match(words)
         noun = re.match(r"\s+((?:[a-z]+\s+){0,2}?)([A-Za-z]+)", words)
         if question.noun:
-            nouns = [] if noun is None else terms(" ".join(re.findall(r"[A-Za-z]+", words)[:3]))
+            nouns = [] if noun is None else stems(" ".join(re.findall(r"[A-Za-z]+", words)[:3]))
             if question.noun in nouns:
                 fit = 1.0
                 taken = re.match(r"(?:\s+[A-Za-z-]+){1,3}?(?=[\s.,;:)]|$)", words)
-                while taken and question.noun not in terms(taken.group()):
+                while taken and question.noun not in stems(taken.group()):
                     longer = re.match(re.escape(taken.group()) + r"\s+[A-Za-z-]+", words)
                     if longer is None:
                         break
