@@ -18,11 +18,12 @@ from pathlib import Path
 
 import numpy as np
 
-FUNCTION_WORDS = (
+_FUNCTION_WORDS = (
     "the of and to in a was that for on as with by from at is were which an this its had been after between into their "
     "when under over where also first during most other some only while through about against before later early near "
     "both each than until such many"
-).split()  # noqa: SIM905
+)
+FUNCTION_WORDS = _FUNCTION_WORDS.split()
 _ONSETS = "b br c ch d dr f fl g gr h k l m n p pl qu r s sh st t th tr v w".split()  # noqa: SIM905
 _VOWELS = "a e i o u ai ea ou".split()  # noqa: SIM905
 _ENDS = ["", "n", "r", "l", "s", "t", "m", "nd", "st", "ck"]

@@ -228,7 +228,7 @@ def measure_page(root: Path, units: int) -> dict[str, Any]:
         for command in ("add", "remove"):
             for file in files[REPEATS : 2 * REPEATS]:
                 with Stopwatch() as watch:
-                    arguments = [sys.executable, "-m", "mmkg.cli.main", "--kb", str(root), command, str(file)]
+                    arguments = [sys.executable, "-m", "mmkg", "--kb", str(root), command, str(file)]
                     done = subprocess.run(arguments, capture_output=True, text=True)
                 assert done.returncode == 0, done.stderr
                 out[f"cli {command}"].append((watch.wall, watch.cpu))
