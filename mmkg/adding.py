@@ -374,6 +374,8 @@ class Adder:
             self._tick(report)
 
     def _prune(self, folders: Sequence[Path]) -> None:
+        if not folders:
+            return  # the list of all sources grows with the base
         roots = [Path(os.path.abspath(f)).as_uri() + "/" for f in folders]
         gone = [
             uri

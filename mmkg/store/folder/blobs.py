@@ -37,7 +37,8 @@ class Blobs:
         if not target.parent.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
             sync_folder(self.root)
-        aside = target.with_name(f".{sha256}.{os.getpid()}.tmp")
+        # Beside the folders, not in one of them: so a sweep need not list every blob of the base.
+        aside = self.root / f".{sha256}.{os.getpid()}.tmp"
         digest = hashlib.sha256()
         try:
             with aside.open("wb") as out:
@@ -90,6 +91,6 @@ class Blobs:
     def sweep(self) -> None:
         """Remove what an interrupted copy left behind."""
         if self.root.is_dir():
-            for aside in self.root.glob("*/.*.tmp"):
+            for aside in self.root.glob(".*.tmp"):
                 aside.unlink(missing_ok=True)
 
