@@ -11,7 +11,9 @@ from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from mmkg.config import Settings
+from mmkg.display import enable_notebook_views
 from mmkg.errors import ConfigError, MissingDependencyError, NotFoundError, StoreDamagedError
+from mmkg.models import Models, aim_at_pictures, pixel_space
 from mmkg.types import Answer, Edge, Evidence, FileReport, Modality, Path, PathStep, Problem, QueryResult
 
 if TYPE_CHECKING:
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
     from mmkg.adding import AddReport
     from mmkg.protocols import Encoder, Extractor, Generator, IndexView, ProgressCallback, Reranker
     from mmkg.retrieve.retriever import HybridRetriever
-    from mmkg.store.folder.manifest import Manifest
     from mmkg.store.folder.reader import FolderReader
     from mmkg.store.folder.writer import FolderWriter
 
@@ -64,16 +65,16 @@ class KnowledgeBase:
         extractor: Extractor | None = None,
         reranker: Reranker | None = None,
     ) -> None:
+        enable_notebook_views()
         scheme, _, place = str(path).partition("://")
         if place and scheme != "file":  # the rest of the address is not repeated: a password may be in it
             raise ConfigError(f"{scheme}://...: only a folder can hold a base in this version", hint="give a folder")
         self.root = _folder_of(str(path)) if place else FilePath(path)
         self.settings = settings or Settings.load()
-        self._text_encoder, self._image_encoder, self._extractor = text_encoder, image_encoder, extractor
+        self._models = Models(self.settings, text_encoder, image_encoder, extractor)
         self._reranker = reranker
         self._reader: FolderReader | None = None
         self._retriever: tuple[int, HybridRetriever] | None = None
-        self._checked: set[str] = set()
         self._lock = threading.RLock()
         self._turn = threading.RLock()
         """Held by one writing call at a time; reading goes on beside it."""
@@ -114,39 +115,20 @@ class KnowledgeBase:
     def __repr__(self) -> str:
         return f"KnowledgeBase({str(self.root)!r})"
 
-    # ---- parts, made at first use ----
-
     @property
     def text_encoder(self) -> Encoder | None:
         """The encoder of words, or None if its weights are not installed (search is then lexical and over the graph)."""
-        if self._text_encoder is None and self.settings.encoder != "none":
-            from mmkg.encode.registry import load_text_encoder
-
-            try:
-                self._text_encoder = load_text_encoder(self.settings)
-            except MissingDependencyError:
-                return None
-        return self._text_encoder
+        return self._models.text_encoder
 
     @property
     def image_encoder(self) -> Encoder | None:
         """The encoder of pixels, or None if it is not there."""
-        if self._image_encoder is None and self.settings.image_encoder != "none":
-            from mmkg.encode.registry import load_image_encoder
-
-            try:
-                self._image_encoder = load_image_encoder(self.settings)
-            except MissingDependencyError:
-                return None
-        return self._image_encoder
+        return self._models.image_encoder
 
     @property
     def extractor(self) -> Extractor:
-        if self._extractor is None:
-            from mmkg.extract.names import load_extractor
-
-            self._extractor = load_extractor()
-        return self._extractor
+        """What finds names in text."""
+        return self._models.extractor
 
     def _read(self) -> FolderReader:
         """The reader of the newest generation."""
@@ -193,7 +175,7 @@ class KnowledgeBase:
 
         files = find_files(paths, ignore=ignore, skip=self.root)
         with self._turn, self._writer(create=True, wait_s=wait_s) as writer:
-            self._agree(writer)
+            self.settings = self._models.agree(writer, self.settings)
             adder = Adder(
                 writer,
                 self.settings,
@@ -211,7 +193,7 @@ class KnowledgeBase:
         from mmkg.adding import Adder
 
         with tempfile.TemporaryDirectory() as folder, self._turn, self._writer(create=True, wait_s=wait_s) as writer:
-            self._agree(writer)
+            self.settings = self._models.agree(writer, self.settings)
             path = FilePath(folder) / "text.md"
             path.write_text(text, encoding="utf-8")
             adder = Adder(
@@ -249,66 +231,6 @@ class KnowledgeBase:
         with self._turn, self._writer() as writer:
             writer.rebuild(progress)
 
-    def _agree(self, writer: FolderWriter) -> None:
-        """Record what a new base is made with; refuse to mix it with other models later."""
-        from mmkg.encode.spaces import check, record
-        from mmkg.extract.derive import EntityDeriver
-
-        manifest = writer.manifest
-        wanted = replace(
-            manifest,
-            extractor=manifest.extractor or self.extractor.name,
-            deriver=manifest.deriver or EntityDeriver.version,
-            chunk_characters=manifest.chunk_characters or self.settings.chunk_characters,
-            spaces=dict(manifest.spaces),
-        )
-        if wanted.extractor != self.extractor.name:
-            raise ConfigError(
-                f"the base was built with the name extractor {wanted.extractor}, here is {self.extractor.name}",
-                hint='install the same one (pip install "mmkg[models]"), or make a new base',
-            )
-        if wanted.deriver != EntityDeriver.version:
-            writer.rebuild()
-            wanted = replace(wanted, deriver=EntityDeriver.version)
-        if wanted.chunk_characters != self.settings.chunk_characters:
-            self.settings = replace(self.settings, chunk_characters=wanted.chunk_characters)
-        for encoder in (self.text_encoder, self.image_encoder):
-            if encoder is None:
-                continue
-            recorded = wanted.spaces.get(encoder.space.key)
-            if recorded is not None:
-                check(encoder, recorded)
-            else:
-                self._refuse_other_space(wanted, encoder)
-                wanted.spaces[encoder.space.key] = record(encoder) | {"modalities": sorted(encoder.modalities)}
-            self._checked.add(encoder.space.key)
-        if wanted != manifest:
-            writer.set_manifest(wanted)
-
-    def _refuse_other_space(self, manifest: Manifest, encoder: Encoder) -> None:
-        from mmkg.errors import EncoderMismatchError
-
-        for key, entry in manifest.spaces.items():
-            if set(entry.get("modalities", ())) & {str(m) for m in encoder.modalities}:
-                raise EncoderMismatchError(
-                    f"the base was built with {key}, the encoder is {encoder.space.key}",
-                    hint="use the same encoder, or make a new base",
-                )
-
-    def _check_spaces(self, reader: FolderReader) -> None:
-        """Before the first search: the encoder must be the one whose vectors are here."""
-        from mmkg.encode.spaces import check
-
-        encoder = self.text_encoder
-        if encoder is None or encoder.space.key in self._checked:
-            return
-        recorded = reader.manifest.spaces.get(encoder.space.key)
-        if recorded is not None:
-            check(encoder, recorded)
-        else:
-            self._refuse_other_space(reader.manifest, encoder)
-        self._checked.add(encoder.space.key)
-
     # ---- searching and asking ----
 
     def retriever(self) -> HybridRetriever:
@@ -318,16 +240,17 @@ class KnowledgeBase:
         with self._lock:
             reader = self._read()
             if self._retriever is None or self._retriever[0] != reader.generation.no:
-                self._check_spaces(reader)
-                text, pixels = self.text_encoder, self.image_encoder
+                self._models.check(reader.manifest)
+                text = self.text_encoder
+                pixels = pixel_space(text)
                 retriever = HybridRetriever(
                     reader.index,
                     reader=reader,
                     extractor=self.extractor,
                     encode_query=None if text is None else lambda question: text.encode_query([question])[0],
                     text_space=text.space.key if text else None,
-                    pixel_space=pixels.space.key if pixels else None,
-                    pixel_query=_pixel_query(text, pixels),
+                    pixel_space=pixels,
+                    pixel_query=aim_at_pictures if pixels else None,
                     reranker=self._reranker,
                 )
                 self._retriever = (reader.generation.no, retriever)
@@ -536,17 +459,6 @@ def _folder_of(uri: str) -> FilePath:
     from urllib.request import url2pathname  # half of what `import mmkg.kb` would cost
 
     return FilePath(url2pathname(urlsplit(uri).path))
-
-
-def _pixel_query(text: Encoder | None, pixels: Encoder | None) -> Callable[[Any], Any] | None:
-    """How a question's vector is aimed at pictures; None where text and pictures share no space."""
-    if text is None or pixels is None:
-        return None
-    from mmkg.encode.bridge import bridge_query, bridge_space
-
-    if pixels.space != bridge_space(text.space):
-        return None
-    return lambda vector: bridge_query(vector[None])[0]
 
 
 def _modalities(value: str | Modality | Iterable[str | Modality] | None) -> frozenset[Modality] | None:

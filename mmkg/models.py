@@ -1,0 +1,144 @@
+"""The models of a base: loaded at first use, recorded when a base is made, and refused when they are others."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from mmkg.config import Settings
+from mmkg.errors import ConfigError, EncoderMismatchError, MissingDependencyError
+from mmkg.protocols import Encoder, Extractor, FloatArray
+
+if TYPE_CHECKING:
+    from mmkg.store.folder.manifest import Manifest
+    from mmkg.store.folder.writer import FolderWriter
+
+
+class Models:
+    """Encoders and name extractor: the ones given, else what settings and machine have."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        text_encoder: Encoder | None = None,
+        image_encoder: Encoder | None = None,
+        extractor: Extractor | None = None,
+    ) -> None:
+        self._settings = settings
+        self._text_encoder, self._image_encoder, self._extractor = text_encoder, image_encoder, extractor
+        self._checked: set[str] = set()
+
+    @property
+    def text_encoder(self) -> Encoder | None:
+        """The encoder of words, or None if it is switched off or not installed."""
+        if self._text_encoder is None and self._settings.encoder != "none":
+            from mmkg.encode.registry import load_text_encoder
+
+            try:
+                self._text_encoder = load_text_encoder(self._settings)
+            except MissingDependencyError:
+                return None
+        return self._text_encoder
+
+    @property
+    def image_encoder(self) -> Encoder | None:
+        """The encoder of pixels, or None if it is switched off or not there."""
+        if self._image_encoder is None and self._settings.image_encoder != "none":
+            from mmkg.encode.registry import load_image_encoder
+
+            try:
+                self._image_encoder = load_image_encoder(self._settings)
+            except MissingDependencyError:
+                return None
+        return self._image_encoder
+
+    @property
+    def extractor(self) -> Extractor:
+        """What finds names in text."""
+        if self._extractor is None:
+            from mmkg.extract.names import load_extractor
+
+            self._extractor = load_extractor()
+        return self._extractor
+
+    def agree(self, writer: FolderWriter, settings: Settings) -> Settings:
+        """Before the first write: record what a new base is made with; refuse to mix it with other models later.
+
+        Returns the settings that hold for this base (its chunk length is fixed when it is made).
+        Raises EncoderMismatchError, ConfigError for another name extractor.
+        """
+        from mmkg.encode.spaces import check, record
+
+        manifest = writer.manifest
+        version = writer.deriver.version
+        wanted = replace(
+            manifest,
+            extractor=manifest.extractor or self.extractor.name,
+            deriver=manifest.deriver or version,
+            chunk_characters=manifest.chunk_characters or settings.chunk_characters,
+            spaces=dict(manifest.spaces),
+        )
+        if wanted.extractor != self.extractor.name:
+            raise ConfigError(
+                f"the base was built with the name extractor {wanted.extractor}, here is {self.extractor.name}",
+                hint='install the same one (pip install "mmkg[models]"), or make a new base',
+            )
+        for encoder in (self.text_encoder, self.image_encoder):
+            if encoder is None:
+                continue
+            key = encoder.space.key
+            if key in wanted.spaces:
+                check(encoder, wanted.spaces[key])
+            else:
+                _refuse_other_space(wanted, encoder)
+                wanted.spaces[key] = record(encoder) | {"modalities": sorted(encoder.modalities)}
+            self._checked.add(key)
+        if wanted.deriver != version:
+            writer.rebuild()
+            wanted = replace(wanted, deriver=version)
+        if wanted != manifest:
+            writer.set_manifest(wanted)
+        return replace(settings, chunk_characters=wanted.chunk_characters)
+
+    def check(self, manifest: Manifest) -> None:
+        """Before the first search: the encoder must be the one whose vectors are here. Raises EncoderMismatchError."""
+        from mmkg.encode.spaces import check
+
+        encoder = self.text_encoder
+        if encoder is None or encoder.space.key in self._checked:
+            return
+        recorded = manifest.spaces.get(encoder.space.key)
+        if recorded is not None:
+            check(encoder, recorded)
+        else:
+            _refuse_other_space(manifest, encoder)
+        self._checked.add(encoder.space.key)
+
+
+def pixel_space(text: Encoder | None) -> str | None:
+    """Key of the space in which pictures lie near the words of this encoder; None without an encoder.
+
+    The picture encoder itself is not needed to search: the question's vector serves both spaces.
+    """
+    if text is None:
+        return None
+    from mmkg.encode.bridge import bridge_space
+
+    return bridge_space(text.space).key
+
+
+def aim_at_pictures(vector: FloatArray) -> FloatArray:
+    """A question's vector (dim,) as it is compared with pictures."""
+    from mmkg.encode.bridge import bridge_query
+
+    aimed: FloatArray = bridge_query(vector[None])[0]
+    return aimed
+
+
+def _refuse_other_space(manifest: Manifest, encoder: Encoder) -> None:
+    for key, entry in manifest.spaces.items():
+        if set(entry.get("modalities", ())) & {str(m) for m in encoder.modalities}:
+            raise EncoderMismatchError(
+                f"the base was built with {key}, the encoder is {encoder.space.key}",
+                hint="use the same encoder, or make a new base",
+            )
