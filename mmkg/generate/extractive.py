@@ -90,6 +90,8 @@ class ExtractiveGenerator:
         """The sentences, how they chain, and the names in the best chains; None if nothing bears on the question."""
         names = self._extractor.extract([question])[0] if self._extractor is not None else []
         asked = read_question(question, names)
+        if not asked.words:
+            return None
         pool = read_pool(asked, evidence)
         cosines = self._similar(question, pool, evidence)
         chains = tuple(find_chains(asked, pool, cosines=cosines, typed=lambda s: _typed(asked, s))[:CHAINS])

@@ -66,7 +66,8 @@ def read_pool(question: Question, evidence: Sequence[Evidence]) -> Pool:
         for place, span in enumerate(sentence_spans(unit)):
             text = quote_of(unit, span)
             own = set(stems(text))
-            if not own or (title, text) in seen:
+            # A heading that stands in its own text says nothing of its own.
+            if not own or (title, text) in seen or canon(text) in title_names:
                 continue
             seen.add((title, text))
             inside = inside | own

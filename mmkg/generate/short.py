@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mmkg.algorithms.names import canon, capitalised_runs, fold, tokenize
-from mmkg.algorithms.words import FORMS_OF_ADDRESS, is_common
+from mmkg.algorithms.words import FORMS_OF_ADDRESS, STOP, is_common
 from mmkg.generate.question import Kind, Question
 from mmkg.generate.stems import stems
 from mmkg.types import NameSpan, Span
@@ -39,7 +39,8 @@ _UNIT = re.compile(
     r"|people|inhabitants|residents|seats|km²|m²|mph|knots?|degrees|litres?|liters?))\b"
 )
 _RATE = re.compile(r"\s+(?:every|per|each|a)\s+(?:\d+(?:\.\d+)?\s+)?[a-z]+")
-_FLOOR = re.compile(
+_NEXT_WORD = re.compile(r"\s+([^\W\d_][\w'’-]*)")
+_ORDINAL = re.compile(
     r"\b(?:first|second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|\d+(?:st|nd|rd|th)|ground|top)\b",
     re.IGNORECASE,
 )
@@ -129,7 +130,7 @@ def _with_noun(question: Question, sentence: str) -> list[Candidate]:
     if not question.noun:
         return []
     found = []
-    for match in _FLOOR.finditer(sentence):
+    for match in _ORDINAL.finditer(sentence):
         following = re.match(r"\s+([\w'-]+)", sentence[match.end() : match.end() + 30])
         if following and stems(following.group(1)) == [question.noun]:
             end = match.end() + following.end()
@@ -149,6 +150,7 @@ def _dates(question: Question, sentence: str) -> list[Candidate]:
 
 
 def _numbers(question: Question, sentence: str) -> list[Candidate]:
+    """Numbers with what they count, and how often: "two flashes every 12 seconds"; those of a calendar date are left out."""
     dates = [m.span() for m in _DATE.finditer(sentence) if re.search(_MONTH, m.group())]
     found = []
     for match in _NUMBER.finditer(sentence):
@@ -156,26 +158,26 @@ def _numbers(question: Question, sentence: str) -> list[Candidate]:
         if any(a < end and start < b for a, b in dates):
             continue
         fit = 0.3 if re.fullmatch(_YEAR, match.group().strip()) else 0.6
-        words = sentence[end : end + 60]
-        unit = _UNIT.match(words)
-        noun = re.match(r"\s+((?:[a-z]+\s+){0,2}?)([A-Za-z]+)", words)
-        if question.noun:
-            nouns = [] if noun is None else stems(" ".join(re.findall(r"[A-Za-z]+", words)[:3]))
-            if question.noun in nouns:
-                fit = 1.0
-                taken = re.match(r"(?:\s+[A-Za-z-]+){1,3}?(?=[\s.,;:)]|$)", words)
-                while taken and question.noun not in stems(taken.group()):
-                    longer = re.match(re.escape(taken.group()) + r"\s+[A-Za-z-]+", words)
-                    if longer is None:
-                        break
-                    taken = longer
-                end += taken.end() if taken else 0
-                rate = _RATE.match(sentence[end : end + 40])
-                end += rate.end() if rate else 0
-            elif unit is None:
-                fit *= 0.4
-        elif unit is not None:
-            fit = 0.9
-            end += unit.end()
-        found.append(Candidate((start, end), sentence[start:end].strip(), fit))
+        unit = _UNIT.match(sentence, end)
+        if not question.noun:
+            fit, end = (fit, end) if unit is None else (0.9, unit.end())
+        elif counted := _counted(question.noun, sentence, end):
+            rate = _RATE.match(sentence, counted)
+            fit, end = 1.0, counted if rate is None else rate.end()
+        elif unit is None:
+            fit *= 0.4
+        text = sentence[start:end]
+        found.append(Candidate((start, start + len(text.rstrip())), text.rstrip(), fit))
     return found
+
+
+def _counted(noun: str, sentence: str, at: int) -> int:
+    """Where a noun ends that a number before `at` counts, with up to two words between ("24 new treads"); else 0."""
+    for _ in range(3):
+        word = _NEXT_WORD.match(sentence, at)
+        if word is None or fold(word.group(1)) in STOP:
+            return 0
+        at = word.end()
+        if noun in stems(word.group(1)):
+            return at
+    return 0
