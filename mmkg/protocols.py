@@ -77,6 +77,10 @@ class Deriver(Protocol):
 
     def form_key(self, form: str) -> int: ...
 
+    def may_hold(self, unit: UnitInput, forms: Iterable[str]) -> bool:
+        """False only if none of the forms is in candidates(unit); quick, as it is asked of every unit under a form's key."""
+        ...
+
     def derive(self, unit: UnitInput, known: Container[str]) -> UnitDerivation:
         """The unit's mentions, given the title forms of the base."""
         ...

@@ -90,6 +90,14 @@ class EntityDeriver:
         """Signed 64-bit key of a canonical form."""
         return form_key(form)
 
+    def may_hold(self, unit: UnitInput, forms: Iterable[str]) -> bool:
+        """False only if none of the forms is a candidate. Plain ASCII words are searched without cutting them into tokens."""
+        if not all(words.isascii() for _, words in unit.pieces):
+            return True  # folding may turn other characters into those of the form
+        # Every token of a form is a part of the text as folding leaves it.
+        text = "\n".join(words for _, words in unit.pieces).lower().replace("'", "")
+        return any(all(word in text for word in form.split(" ")) for form in forms)
+
     def derive(self, unit: UnitInput, known: Container[str]) -> UnitDerivation:
         """The unit's mentions, the entities of its sentences, and its aliases, given the title forms of the base."""
         titles: dict[str, tuple[str, int]] = {}

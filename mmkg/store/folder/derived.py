@@ -139,10 +139,16 @@ def _count_titles(ledger: Ledger, deriver: Deriver, *, added: Iterable[int], rem
 
 
 def _holders(ledger: Ledger, deriver: Deriver, forms: set[str], skip: set[int]) -> Iterator[_Row]:
-    """Rows of already derived units whose words may hold one of the forms: all that have its anchor."""
-    keys = {deriver.form_key(f) for f in forms}
-    found = {u for (u,) in ledger.rows_in("SELECT unit FROM anchor WHERE key IN {in}", keys)} - skip
-    yield from ledger.rows_in(_SELECT + " WHERE no IN {in}", sorted(found))
+    """Rows of already derived units whose words may hold one of the forms: those under its key, less what is seen at once."""
+    by_key: dict[int, set[str]] = defaultdict(set)
+    for form in forms:
+        by_key[deriver.form_key(form)].add(form)
+    found: dict[int, set[str]] = defaultdict(set)
+    for key, unit in ledger.rows_in("SELECT key, unit FROM anchor WHERE key IN {in}", by_key):
+        found[unit] |= by_key[key]
+    for row in ledger.rows_in(_SELECT + " WHERE no IN {in}", sorted(found.keys() - skip)):
+        if deriver.may_hold(unit_input(row[2:-1]), found[row[0]]):
+            yield row
 
 
 # ---- units ----
@@ -286,7 +292,9 @@ def _write(ledger: Ledger, change: DerivedChange, sums: _Sums) -> None:
     keys = {entity_key(e): e for e in touched}
     names, labels = _most_frequent(ledger, "form", keys), _most_frequent(ledger, "label", keys)
     named, empty = [], []
-    for key, df, units, *old in ledger.rows_in("SELECT key, df, units, name, label FROM entity WHERE key IN {in}", keys):
+    for key, df, units, *old in ledger.rows_in(
+        "SELECT key, df, units, name, label FROM entity WHERE key IN {in}", keys
+    ):
         e = keys[key]
         if units == 0:
             empty.append((key,))
