@@ -252,7 +252,9 @@ def child(measure: str, root: Path, units: int, questions: int) -> Any:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--units", type=int, nargs="+", default=[10_000, 100_000], help="sizes of the bases")
+    parser.add_argument(
+        "--units", type=int, nargs="+", default=[10_000], help="sizes of the bases; building 100000 takes a while"
+    )
     parser.add_argument("--questions", type=int, default=50)
     parser.add_argument("--cache", type=Path, help="keep the bases here and use them again; default a temporary folder")
     parser.add_argument("--skip", nargs="*", default=[], choices=["queries", "open", "page"])
