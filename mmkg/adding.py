@@ -6,26 +6,23 @@ was staged before a stop is published by the next run without a model call.
 
 from __future__ import annotations
 
-import fnmatch
-import glob as globbing
 import hashlib
 import logging
 import os
 import stat
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 import numpy as np
 
 from mmkg.config import Settings
-from mmkg.errors import EncodeError, NotFoundError, StoreDamagedError
+from mmkg.errors import EncodeError, StoreDamagedError
 from mmkg.ingest.pool import Outcome, ParserPool
+from mmkg.listing import path_of, weight
 from mmkg.protocols import Encoder, Extractor, ProgressCallback
 from mmkg.schema import STATUSES
 from mmkg.store.folder.writer import FolderWriter, SourceChange
@@ -33,9 +30,6 @@ from mmkg.texts import content_key, encoder_texts
 from mmkg.types import DocumentFacts, FileReport, NameSpan, Progress, Unit
 
 log = logging.getLogger(__name__)
-
-IGNORED = (".*", "__pycache__", "node_modules", "*~", "~$*", "Thumbs.db", "desktop.ini")
-"""Names that a folder's listing leaves out; a file named outright is always looked at."""
 
 
 @dataclass(slots=True)
@@ -70,46 +64,6 @@ class _Parsed:
     n_units: int
 
 
-def find_files(paths: Iterable[str | Path], *, ignore: Sequence[str] = (), skip: Path | None = None) -> list[Path]:
-    """Files named by paths, folders (recursively) and glob patterns, sorted, each once.
-
-    ignore: shell patterns matched against each name and against the path below the folder. skip: a folder that is left
-    out (the base itself). Raises NotFoundError for a path that is not there.
-    """
-    out: dict[Path, None] = {}
-    for item in paths:
-        path = Path(item)
-        if path.is_dir():
-            found: Iterable[Path] = _walk(path, (*IGNORED, *ignore), skip)
-        elif path.exists() or path.is_symlink():
-            found = [path]
-        elif any(c in str(item) for c in "*?["):
-            hits = [Path(p) for p in sorted(globbing.glob(str(item), recursive=True))]
-            if not hits:
-                raise NotFoundError(f"no file matches {item}")
-            found = [f for p in hits for f in (_walk(p, (*IGNORED, *ignore), skip) if p.is_dir() else [p])]
-        else:
-            raise NotFoundError(f"{item} does not exist")
-        for p in found:
-            out[Path(os.path.abspath(p))] = None
-    return sorted(out)
-
-
-def _walk(folder: Path, ignore: Sequence[str], skip: Path | None) -> Iterator[Path]:
-    skipped = os.path.abspath(skip) if skip else None
-    for root, folders, files in os.walk(folder):
-        below = os.path.relpath(root, folder)
-
-        def kept(name: str, below: str = below) -> bool:
-            relative = name if below == "." else f"{below}/{name}".replace(os.sep, "/")
-            return not any(fnmatch.fnmatch(name, p) or fnmatch.fnmatch(relative, p) for p in ignore)
-
-        folders[:] = sorted(f for f in folders if kept(f) and os.path.abspath(os.path.join(root, f)) != skipped)
-        for name in sorted(files):
-            if kept(name):
-                yield Path(root) / name
-
-
 class Adder:
     """One run of `add` over a writer."""
 
@@ -131,15 +85,19 @@ class Adder:
         self._progress = progress
         self._started = self._last_commit = time.monotonic()
         self._total = self._done = 0
+        self._weights: dict[Path, float] = {}
+        self._weight_left = self._weight_all = 0.0
         self._buffer: list[_Parsed] = []
         self._changes: list[SourceChange] = []
-        self._reports: list[FileReport] = []
+        self._reports: list[tuple[FileReport, Path]] = []
         self._waiting: dict[str, list[_File]] = {}
         self._staged_units = 0
 
     def run(self, files: Sequence[Path], *, prune: Sequence[Path] = ()) -> AddReport:
         """Bring the files in. prune: folders under which sources whose file is gone are dropped."""
         self._total = len(files)
+        self._weights = {p: weight(p) for p in files}
+        self._weight_left = self._weight_all = sum(self._weights.values())
         with ParserPool(self.settings) as pool:
             for outcome in self._timed_iter("parse", pool.map(self._to_parse(files))):
                 self._take(outcome)
@@ -206,7 +164,7 @@ class Adder:
         if source and source[0]:
             self._add_source(file, document, status="updated")
             return
-        gone = [u for u in self.writer.sources_of(document) if not _path_of(u).exists()]
+        gone = [u for u in self.writer.sources_of(document) if not path_of(u).exists()]
         if gone:
             self._changes += [SourceChange(uri=u, document=None, drop=True) for u in gone]
             self._add_source(file, document, status="moved", reason=f"was {gone[0]}")
@@ -343,7 +301,7 @@ class Adder:
                 uri=file.uri, document=document, status=status, reason=reason, size=file.size, mtime_ns=file.mtime_ns
             )
         )
-        self._reports.append(FileReport(uri=file.uri, status=status, id=document, reason=reason))
+        self._reports.append((FileReport(uri=file.uri, status=status, id=document, reason=reason), file.path))
 
     def _settle(self, file: _File, status: str, *, document: str = "", reason: str = "") -> None:
         """A file that changes no document, unless it is empty now: then what it held before goes."""
@@ -359,7 +317,7 @@ class Adder:
             self.writer.note_sources([change])
         report = FileReport(uri=file.uri, status=status, id=document, reason=reason)
         self.report.documents.append(report)
-        self._tick(report)
+        self._tick(report, file.path)
 
     def _commit(self) -> None:
         changes, self._changes = self._changes, []
@@ -369,9 +327,9 @@ class Adder:
             with _Timer(self.report.timings, "publish"):
                 self.writer.publish(changes)
         self._last_commit = time.monotonic()
-        for report in reports:
+        for report, path in reports:
             self.report.documents.append(report)
-            self._tick(report)
+            self._tick(report, path)
 
     def _prune(self, folders: Sequence[Path]) -> None:
         if not folders:
@@ -380,7 +338,7 @@ class Adder:
         gone = [
             uri
             for uri in self.writer.all_sources()
-            if any(uri.startswith(r) for r in roots) and not _path_of(uri).exists()
+            if any(uri.startswith(r) for r in roots) and not path_of(uri).exists()
         ]
         if gone:
             self.writer.publish([SourceChange(uri=u, document=None, drop=True) for u in gone])
@@ -404,11 +362,13 @@ class Adder:
 
     # ---- progress ----
 
-    def _tick(self, report: FileReport) -> None:
+    def _tick(self, report: FileReport, path: Path | None = None) -> None:
         self._done += 1
+        self._weight_left -= self._weights.get(path, 0.0) if path else 0.0
         if self._progress:
             spent = time.monotonic() - self._started
-            left = spent / self._done * (self._total - self._done) if self._done >= 3 else None
+            weighed = self._weight_all - self._weight_left
+            left = spent / weighed * max(self._weight_left, 0.0) if self._done >= 3 and weighed else None
             self._progress(
                 Progress(stage="add", done=self._done, total=max(self._total, self._done), item=report.uri, eta_s=left)
             )
@@ -457,10 +417,6 @@ def _with_media(outcome: Outcome) -> DocumentFacts:
         return replace(unit, media=outcome.sha256) if unit.kind == "image" and unit.media is None else unit
 
     return replace(facts, units=tuple(filled(u) for u in facts.units))
-
-
-def _path_of(uri: str) -> Path:
-    return Path(url2pathname(urlsplit(uri).path) if uri.startswith("file:") else uri)
 
 
 def report_json(report: AddReport) -> Mapping[str, Any]:

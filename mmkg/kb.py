@@ -171,7 +171,8 @@ class KnowledgeBase:
         prune: also drop sources under the given folders whose file is gone. wait_s: how long to wait for another writer.
         When this returns, everything it reports as added survives a kill. Raises NotFoundError, StoreLockedError.
         """
-        from mmkg.adding import Adder, find_files
+        from mmkg.adding import Adder
+        from mmkg.listing import find_files
 
         files = find_files(paths, ignore=ignore, skip=self.root)
         with self._turn, self._writer(create=True, wait_s=wait_s) as writer:

@@ -1,0 +1,69 @@
+"""Which files `add` looks at, and where a source lies."""
+
+from __future__ import annotations
+
+import fnmatch
+import glob as globbing
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from mmkg.errors import NotFoundError
+
+IGNORED = (".*", "__pycache__", "node_modules", "*~", "~$*", "Thumbs.db", "desktop.ini")
+"""Names that a folder's listing leaves out; a file named outright is always looked at."""
+
+
+def find_files(paths: Iterable[str | Path], *, ignore: Sequence[str] = (), skip: Path | None = None) -> list[Path]:
+    """Files named by paths, folders (recursively) and glob patterns, sorted, each once.
+
+    ignore: shell patterns matched against each name and against the path below the folder. skip: a folder that is left
+    out (the base itself). Raises NotFoundError for a path that is not there.
+    """
+    out: dict[Path, None] = {}
+    for item in paths:
+        path = Path(item)
+        if path.is_dir():
+            found: Iterable[Path] = _walk(path, (*IGNORED, *ignore), skip)
+        elif path.exists() or path.is_symlink():
+            found = [path]
+        elif any(c in str(item) for c in "*?["):
+            hits = [Path(p) for p in sorted(globbing.glob(str(item), recursive=True))]
+            if not hits:
+                raise NotFoundError(f"no file matches {item}")
+            found = [f for p in hits for f in (_walk(p, (*IGNORED, *ignore), skip) if p.is_dir() else [p])]
+        else:
+            raise NotFoundError(f"{item} does not exist")
+        for p in found:
+            out[Path(os.path.abspath(p))] = None
+    return sorted(out)
+
+
+def _walk(folder: Path, ignore: Sequence[str], skip: Path | None) -> Iterator[Path]:
+    skipped = os.path.abspath(skip) if skip else None
+    for root, folders, files in os.walk(folder):
+        below = os.path.relpath(root, folder)
+
+        def kept(name: str, below: str = below) -> bool:
+            relative = name if below == "." else f"{below}/{name}".replace(os.sep, "/")
+            return not any(fnmatch.fnmatch(name, p) or fnmatch.fnmatch(relative, p) for p in ignore)
+
+        folders[:] = sorted(f for f in folders if kept(f) and os.path.abspath(os.path.join(root, f)) != skipped)
+        for name in sorted(files):
+            if kept(name):
+                yield Path(root) / name
+
+
+def path_of(uri: str) -> Path:
+    """The file of a source."""
+    return Path(url2pathname(urlsplit(uri).path) if uri.startswith("file:") else uri)
+
+
+def weight(path: Path) -> float:
+    """How much of the work a file is likely to be, for the time left: its size, within bounds, and something for itself."""
+    try:
+        return 20_000.0 + min(path.stat().st_size, 500_000)
+    except OSError:
+        return 20_000.0
