@@ -27,7 +27,7 @@ from mmkg.config import Settings
 from mmkg.kb import KnowledgeBase
 from mmkg.protocols import Encoder, FloatArray, Space
 
-ROWS = ("bm25", "dense", "rrf", "default")
+ROWS = ("bm25", "dense", "rrf", "walk", "default")
 
 
 class KeptVectors:
@@ -114,6 +114,7 @@ def evaluate(args: argparse.Namespace, name: str) -> Mapping[str, object]:
             "bm25": ranked.lists["bm25"].units,
             "dense": ranked.lists["dense"].units,
             "rrf": fuse([ranked.lists["bm25"].units, ranked.lists["dense"].units])[0],
+            "walk": ranked.lists["walk"].units,
             "default": ranked.units,
         }
         for row, units in lists.items():
