@@ -177,7 +177,7 @@ def test_each_divergence_is_named_and_mended(kind, kb, make_kb):
 
 
 def test_every_kind_has_a_test():
-    assert set(BREAKS) | {"source-gone"} == set(KINDS)
+    assert set(BREAKS) | {"source-gone", "pictures-without-vector"} == set(KINDS)
 
 
 def test_a_source_that_is_gone_is_information(kb, tmp_path):
@@ -185,3 +185,31 @@ def test_a_source_that_is_gone_is_information(kb, tmp_path):
     problems = kb.doctor()
     assert {p.kind for p in problems} == {"source-gone"}
     assert not any(is_problem(p) for p in problems)
+
+
+def test_pictures_without_a_vector_are_counted_and_filled_in_later(make_kb, write):
+    import io
+
+    from PIL import Image
+
+    from mmkg.kb import KnowledgeBase
+    from mmkg.testing.encoders import HashingEncoder
+    from mmkg.types import Modality
+
+    data = io.BytesIO()
+    Image.new("RGB", (80, 60), (200, 30, 30)).save(data, "PNG")
+    folder = write("red.png", data.getvalue()).parent
+    kb = make_kb(ocr=False)
+    kb.add(folder)
+    (found,) = kb.doctor()
+    assert (found.kind, found.id) == ("pictures-without-vector", "1")
+    assert not is_problem(found)
+    kb.close()
+    eyes = HashingEncoder(name="eyes", modalities=frozenset({Modality.IMAGE}))
+    later = KnowledgeBase(
+        kb.root, settings=kb.settings, text_encoder=kb.text_encoder, image_encoder=eyes, extractor=kb.extractor
+    )
+    later.add(folder)
+    assert not later.doctor()
+    assert eyes.space.key in later.index().spaces()
+    later.close()

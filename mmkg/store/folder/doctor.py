@@ -29,7 +29,7 @@ from mmkg.store.folder.segment import INCIDENCE, TEXT, IncidenceSegment, TextSeg
 from mmkg.store.folder.writer import FolderWriter, SourceChange
 from mmkg.types import Node, Problem
 
-INFORMATION = ("source-gone",)
+INFORMATION = ("source-gone", "pictures-without-vector")
 """Kinds that are told but are no fault of the base."""
 
 KINDS = {
@@ -56,6 +56,7 @@ KINDS = {
     "graph-edge-missing": "an edge that the ledger means is absent",
     "graph-edge-extra": "an edge without a ledger row",
     "graph-edge-differs": "an edge whose numbers differ from the ledger",
+    "pictures-without-vector": "pictures that came in without an image encoder (information only)",
     "source-gone": "the file of a source is no longer there (information only)",
 }
 """The closed list of kinds; docs/operations.md tells cause, effect and cure of each."""
@@ -82,6 +83,7 @@ def examine(writer: FolderWriter, *, fix: bool = False) -> list[Problem]:
     if not broken:
         problems += _limited(_check_index(writer))
         problems += _limited(_check_graph(writer))
+    problems += _limited(_check_pictures(writer))
     problems += _limited(_check_sources(writer))
     if not fix:
         return problems
@@ -324,6 +326,14 @@ def _check_sources(writer: FolderWriter) -> Iterator[Problem]:
     for (uri,) in writer.ledger.rows("SELECT uri FROM source WHERE document IS NOT NULL ORDER BY uri"):
         if uri.startswith("file:") and not Path(url2pathname(urlsplit(uri).path)).exists():
             yield Problem(kind="source-gone", id=uri, detail="the base keeps its copy; `mmkg add --prune` drops it")
+
+
+def _check_pictures(writer: FolderWriter) -> Iterator[Problem]:
+    spaces = [key for key, entry in writer.manifest.spaces.items() if "image" in entry.get("modalities", ())]
+    without = len(writer.images_without(spaces[0] if spaces else ""))
+    if without:
+        detail = "found by their words only; with mmkg[torch,models] installed the next `mmkg add` fills them in"
+        yield Problem(kind="pictures-without-vector", id=str(without), detail=detail)
 
 
 # ---- mending ----
