@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from mmkg.config import Settings
 from mmkg.errors import ConfigError, EncoderMismatchError, MissingDependencyError
-from mmkg.protocols import Encoder, Extractor, FloatArray
 
 if TYPE_CHECKING:
+    # The protocols bring numpy and scipy, which `import mmkg` and `mmkg --help` do without.
+    from mmkg.protocols import Encoder, Extractor, FloatArray
     from mmkg.store.folder.manifest import Manifest
     from mmkg.store.folder.writer import FolderWriter
 

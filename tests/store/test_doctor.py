@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
 
@@ -91,7 +92,7 @@ BREAKS = {
     "file-damaged": lambda kb: _segments(kb, "inc")[0].write_bytes(
         _segments(kb, "inc")[0].read_bytes()[:-1] + b"\x00\x01"
     ),
-    "file-unlisted": lambda kb: (kb.root / "index/text-99-1.seg").write_bytes(b"left over"),
+    "file-unlisted": lambda kb: _leave_behind(kb.root / "index/text-99-1.seg"),
     "unit-not-in-index": lambda kb: _sql(kb, "INSERT INTO dead SELECT no FROM unit WHERE ord = 0 LIMIT 1"),
     "index-unit-without-row": _remove_document_row,
     "unit-without-vector": _drop_vectors,
@@ -119,6 +120,11 @@ BREAKS = {
     "ledger-damaged": lambda kb: _damage_ledger(kb),
     "graph-unreadable": lambda kb: _damage_snapshot(kb),
 }
+
+
+def _leave_behind(path):
+    path.write_bytes(b"left over")
+    os.utime(path, (1, 1))
 
 
 def _edge(type_, a, b):

@@ -189,11 +189,9 @@ def _check_files(writer: FolderWriter) -> Iterator[Problem]:
             yield Problem(kind="file-missing", id=ref.name, detail=f"generation {generation.no} needs it")
         elif file_sha256(path) != ref.sha256:
             yield Problem(kind="file-damaged", id=ref.name, detail="its sha256 is not the recorded one")
-    named = generation.files()
-    for folder in ("graph", "index"):
-        for path in sorted((writer.root / folder).iterdir()):
-            if f"{folder}/{path.name}" not in named:
-                yield Problem(kind="file-unlisted", id=f"{folder}/{path.name}", detail="left by an interrupted run")
+    for path in writer.unlisted():
+        name = path.relative_to(writer.root).as_posix()
+        yield Problem(kind="file-unlisted", id=name, detail="left by an interrupted run")
 
 
 def _check_index(writer: FolderWriter) -> Iterator[Problem]:

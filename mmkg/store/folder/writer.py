@@ -10,12 +10,12 @@ from __future__ import annotations
 import logging
 import os
 import re
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
 
@@ -26,9 +26,10 @@ from mmkg.store.folder.blobs import Blobs
 from mmkg.store.folder.durable import failpoint
 from mmkg.store.folder.engine import KGLiteStore
 from mmkg.store.folder.engine_wire import write_delta
-from mmkg.store.folder.facts import put_outputs, read, stage
+from mmkg.store.folder.facts import put_outputs, stage
 from mmkg.store.folder.ledger import FileRef, Generation, Ledger
 from mmkg.store.folder.lock import WriterLock
+from mmkg.store.folder.lookups import LedgerLookups
 from mmkg.store.folder.manifest import Manifest
 from mmkg.store.folder.projection import SegmentWriter, file_sha256
 from mmkg.texts import file_name_words
@@ -39,6 +40,9 @@ log = logging.getLogger(__name__)
 # Past this many graph rows in delta files the snapshot is written anew at the end of a run: replaying them would
 # otherwise cost every reader of the graph about a second. The same past this many files, each of which a generation names.
 SNAPSHOT_ROWS = 20_000
+
+GRACE_S = 60.0
+"""How long files of an older generation stay: a reader that has just read its number must still find them."""
 SNAPSHOT_FILES = 256
 
 # Both conditions: only the second lets SQLite use the small index of documents that are not visible; without it, it
@@ -71,7 +75,7 @@ class Published:
     removed: list[str] = field(default_factory=list)
 
 
-class FolderWriter:
+class FolderWriter(LedgerLookups):
     """Holds the writer lock from opening to close()."""
 
     def __init__(
@@ -125,50 +129,6 @@ class FolderWriter:
 
     # ---- staging ----
 
-    def state(self, document: str) -> str | None:
-        """staged, visible, or None."""
-        row = self.ledger.one("SELECT state FROM document WHERE id = ?", (document,))
-        return row[0] if row else None
-
-    def source(self, uri: str) -> tuple[str | None, str, str] | None:
-        """(document id or None, status, reason) of a source."""
-        row = self.ledger.one("SELECT document, status, reason FROM source WHERE uri = ?", (uri,))
-        return (row[0], row[1], row[2]) if row else None
-
-    def sources_of(self, document: str) -> list[str]:
-        return [u for (u,) in self.ledger.rows("SELECT uri FROM source WHERE document = ? ORDER BY uri", (document,))]
-
-    def all_sources(self) -> list[str]:
-        return [u for (u,) in self.ledger.rows("SELECT uri FROM source ORDER BY uri")]
-
-    def match_sources(self, name: str) -> dict[str, str]:
-        """uri -> document id ("" if none) of the sources that a user's word means.
-
-        It may be a URI, a path, a folder, a document id (or a prefix of at least 6 digits), or the end of a path.
-        """
-        uri = name if "://" in name or name.startswith("text:") else Path(os.path.abspath(name)).as_uri()
-        sql = "SELECT uri, coalesce(document, '') FROM source WHERE "
-        below = uri.rstrip("/") + "/"
-        rows = self.ledger.rows(f"{sql} uri = ? OR (uri >= ? AND uri < ?)", (uri, below, below + "\U0010ffff"))
-        if not rows and re.fullmatch("[0-9a-f]{6,64}", name):
-            rows = self.ledger.rows(f"{sql} document >= ? AND document <= ?", (name, name + "g"))
-            if len({d for _, d in rows}) > 1:
-                raise NotFoundError(f"{name} is the beginning of several documents", hint="give more of the id")
-        if not rows:
-            rows = self.ledger.rows(f"{sql} substr(uri, -length(?)) = ?", (f"/{quote(name)}", f"/{quote(name)}"))
-        return dict(rows)
-
-    def images_without(self, space: str) -> list[tuple[str, str]]:
-        """(document id, sha256 of the picture) of visible images that have no vector in this space."""
-        return [
-            (document, media)
-            for document, media in self.ledger.rows(
-                "SELECT d.id, u.media FROM unit u JOIN document d ON d.no = u.document "
-                "WHERE u.media IS NOT NULL AND u.label = 'Image' AND d.state = 'visible' ORDER BY d.id, u.ord"
-            )
-            if not self.ledger.one("SELECT 1 FROM output WHERE key = ? AND space = ?", (bytes.fromhex(media), space))
-        ]
-
     def stage(
         self,
         document: str,
@@ -200,25 +160,6 @@ class FolderWriter:
             )
         failpoint("facts-staged")
 
-    def documents_without(self, space: str) -> list[str]:
-        """Visible documents with a unit that has words but no model output in this space."""
-        return [
-            id_
-            for (id_,) in self.ledger.rows(
-                "SELECT DISTINCT d.id FROM unit u JOIN document d ON d.no = u.document WHERE d.state = 'visible' "
-                "AND u.key IS NOT NULL AND NOT EXISTS (SELECT 1 FROM output o WHERE o.key = u.key AND o.space = ?) "
-                "ORDER BY d.id",
-                (space,),
-            )
-        ]
-
-    def facts(self, document: str) -> DocumentFacts:
-        """The facts of a document, staged or visible. Raises NotFoundError."""
-        row = self.ledger.one("SELECT no FROM document WHERE id = ?", (document,))
-        if row is None:
-            raise NotFoundError(f"no document {document}")
-        return read(self.ledger, row[0])
-
     def add_outputs(self, outputs: Mapping[tuple[bytes, str], np.ndarray[Any, Any]]) -> None:
         """Keep model output for facts that are already here."""
         with self.ledger.transaction():
@@ -234,12 +175,6 @@ class FolderWriter:
                     "mtime_ns = excluded.mtime_ns, pending = NULL",
                     (c.uri, c.status, c.reason, c.size, c.mtime_ns),
                 )
-
-    def pending(self) -> list[tuple[str, str]]:
-        """(document id, uri) of staged documents that wait for publication."""
-        return self.ledger.rows(
-            f"SELECT d.id, s.uri FROM document d JOIN source s ON s.pending = d.id WHERE {_STAGED} ORDER BY d.id, s.uri"
-        )
 
     def drop_unclaimed(self) -> None:
         """Forget staged documents that no source waits for any more (their file changed again before they came in)."""
@@ -307,6 +242,7 @@ class FolderWriter:
             ledger.put_generation(Generation(no, text, incidence, old.graph_snapshot, deltas))
             failpoint("generation-row")
         failpoint("publish-committed")
+        self._retire(old)
         self.blobs.delete(orphans)
         self.sweep()
         failpoint("swept")
@@ -390,6 +326,7 @@ class FolderWriter:
         with self.ledger.transaction():
             self.ledger.put_generation(Generation(no, old.text_segments, old.incidence_segments, ref, ()))
         failpoint("snapshot-committed")
+        self._retire(old)
         self.sweep()
 
     def rebuild(self, progress: Callable[[int, int], None] | None = None) -> None:
@@ -400,7 +337,8 @@ class FolderWriter:
                 pass
             failpoint("rebuild-cleared")
             ledger.db.execute("DELETE FROM dead")
-            no = ledger.current().no + 1
+            old = ledger.current()
+            no = old.no + 1
             segments = SegmentWriter(self.root, ledger, no)
             documents = [n for (n,) in ledger.rows("SELECT no FROM document WHERE state = 'visible' ORDER BY no")]
             for i in range(0, len(documents), 1000):
@@ -416,22 +354,39 @@ class FolderWriter:
             ref = FileRef(name, file_sha256(self.root / name))
             text, incidence = segments.merged((), ())
             ledger.put_generation(Generation(no, text, incidence, ref, ()))
+        self._retire(old)
         self.sweep()
 
-    def sweep(self) -> None:
-        """Delete files of graph/ and index/ that the current generation does not name, and half-copied blobs."""
+    def _retire(self, old: Generation) -> None:
+        """Start the clock of the files that the new generation left behind: a reader may be about to open them."""
+        for name in old.files() - self.ledger.current().files():
+            with suppress(OSError):
+                os.utime(self.root / name)
+
+    def sweep(self, *, grace_s: float = GRACE_S) -> None:
+        """Delete files of graph/ and index/ that the current generation has not named for grace_s, and half-copied blobs."""
         try:
-            named = self.ledger.current().files()
+            unlisted = self.unlisted(grace_s=grace_s)
         except StoreError:
             return
-        for folder in ("graph", "index"):
-            for path in (self.root / folder).iterdir():
-                if f"{folder}/{path.name}" not in named:
-                    try:
-                        path.unlink(missing_ok=True)
-                    except OSError as e:  # a reader on Windows still has it open: the next writer tries again
-                        log.debug("cannot remove %s yet: %s", path, e)
+        for path in unlisted:
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as e:  # a reader on Windows still has it open: the next writer tries again
+                log.debug("cannot remove %s yet: %s", path, e)
         self.blobs.sweep()
+
+    def unlisted(self, *, grace_s: float = GRACE_S) -> list[Path]:
+        """Files of graph/ and index/ that the current generation does not name, and has not for grace_s seconds."""
+        named = self.ledger.current().files()
+        latest = time.time() - grace_s
+        out = []
+        for folder in ("graph", "index"):
+            for path in sorted((self.root / folder).iterdir()):
+                with suppress(FileNotFoundError):
+                    if f"{folder}/{path.name}" not in named and path.stat().st_mtime <= latest:
+                        out.append(path)
+        return out
 
 
 # What a start that was killed before it wrote the manifest can leave: these names, the folders empty.

@@ -1,0 +1,88 @@
+"""What a writer looks up in the ledger: documents, sources, and what still lacks model output."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from urllib.parse import quote
+
+from mmkg.errors import NotFoundError
+from mmkg.store.folder.facts import read
+from mmkg.store.folder.ledger import Ledger
+from mmkg.types import DocumentFacts
+
+
+class LedgerLookups:
+    """Read-only questions to a ledger; each by an index but for those that say they list."""
+
+    ledger: Ledger
+
+    def state(self, document: str) -> str | None:
+        """staged, visible, or None."""
+        row = self.ledger.one("SELECT state FROM document WHERE id = ?", (document,))
+        return row[0] if row else None
+
+    def source(self, uri: str) -> tuple[str | None, str, str] | None:
+        """(document id or None, status, reason) of a source."""
+        row = self.ledger.one("SELECT document, status, reason FROM source WHERE uri = ?", (uri,))
+        return (row[0], row[1], row[2]) if row else None
+
+    def sources_of(self, document: str) -> list[str]:
+        return [u for (u,) in self.ledger.rows("SELECT uri FROM source WHERE document = ? ORDER BY uri", (document,))]
+
+    def all_sources(self) -> list[str]:
+        return [u for (u,) in self.ledger.rows("SELECT uri FROM source ORDER BY uri")]
+
+    def match_sources(self, name: str) -> dict[str, str]:
+        """uri -> document id ("" if none) of the sources that a user's word means.
+
+        It may be a URI, a path, a folder, a document id (or a prefix of at least 6 digits), or the end of a path.
+        """
+        uri = name if "://" in name or name.startswith("text:") else Path(os.path.abspath(name)).as_uri()
+        sql = "SELECT uri, coalesce(document, '') FROM source WHERE "
+        below = uri.rstrip("/") + "/"
+        rows = self.ledger.rows(f"{sql} uri = ? OR (uri >= ? AND uri < ?)", (uri, below, below + "\U0010ffff"))
+        if not rows and re.fullmatch("[0-9a-f]{6,64}", name):
+            rows = self.ledger.rows(f"{sql} document >= ? AND document <= ?", (name, name + "g"))
+            if len({d for _, d in rows}) > 1:
+                raise NotFoundError(f"{name} is the beginning of several documents", hint="give more of the id")
+        if not rows:
+            rows = self.ledger.rows(f"{sql} substr(uri, -length(?)) = ?", (f"/{quote(name)}", f"/{quote(name)}"))
+        return dict(rows)
+
+    def images_without(self, space: str) -> list[tuple[str, str]]:
+        """(document id, sha256 of the picture) of visible images that have no vector in this space."""
+        return [
+            (document, media)
+            for document, media in self.ledger.rows(
+                "SELECT d.id, u.media FROM unit u JOIN document d ON d.no = u.document "
+                "WHERE u.media IS NOT NULL AND u.label = 'Image' AND d.state = 'visible' ORDER BY d.id, u.ord"
+            )
+            if not self.ledger.one("SELECT 1 FROM output WHERE key = ? AND space = ?", (bytes.fromhex(media), space))
+        ]
+
+    def documents_without(self, space: str) -> list[str]:
+        """Visible documents with a unit that has words but no model output in this space."""
+        return [
+            id_
+            for (id_,) in self.ledger.rows(
+                "SELECT DISTINCT d.id FROM unit u JOIN document d ON d.no = u.document WHERE d.state = 'visible' "
+                "AND u.key IS NOT NULL AND NOT EXISTS (SELECT 1 FROM output o WHERE o.key = u.key AND o.space = ?) "
+                "ORDER BY d.id",
+                (space,),
+            )
+        ]
+
+    def facts(self, document: str) -> DocumentFacts:
+        """The facts of a document, staged or visible. Raises NotFoundError."""
+        row = self.ledger.one("SELECT no FROM document WHERE id = ?", (document,))
+        if row is None:
+            raise NotFoundError(f"no document {document}")
+        return read(self.ledger, row[0])
+
+    def pending(self) -> list[tuple[str, str]]:
+        """(document id, uri) of staged documents that wait for publication."""
+        return self.ledger.rows(
+            f"SELECT d.id, s.uri FROM document d JOIN source s ON s.pending = d.id WHERE {_STAGED} ORDER BY d.id, s.uri"
+        )
