@@ -29,7 +29,7 @@ from mmkg.store.folder.engine_wire import write_delta
 from mmkg.store.folder.facts import put_outputs, stage
 from mmkg.store.folder.ledger import FileRef, Generation, Ledger
 from mmkg.store.folder.lock import WriterLock
-from mmkg.store.folder.lookups import LedgerLookups
+from mmkg.store.folder.lookups import STAGED, LedgerLookups
 from mmkg.store.folder.manifest import Manifest
 from mmkg.store.folder.projection import SegmentWriter, file_sha256
 from mmkg.texts import file_name_words
@@ -44,10 +44,6 @@ SNAPSHOT_ROWS = 20_000
 GRACE_S = 60.0
 """How long files of an older generation stay: a reader that has just read its number must still find them."""
 SNAPSHOT_FILES = 256
-
-# Both conditions: only the second lets SQLite use the small index of documents that are not visible; without it, it
-# reads every document of the base.
-_STAGED = "d.state = 'staged' AND d.state <> 'visible'"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,7 +176,7 @@ class FolderWriter(LedgerLookups):
         """Forget staged documents that no source waits for any more (their file changed again before they came in)."""
         with self.ledger.transaction():
             rows = self.ledger.rows(
-                f"SELECT no FROM document d WHERE {_STAGED} AND NOT EXISTS (SELECT 1 FROM source s WHERE s.pending = d.id)"
+                f"SELECT no FROM document d WHERE {STAGED} AND NOT EXISTS (SELECT 1 FROM source s WHERE s.pending = d.id)"
             )
             orphans = self._delete_documents([no for (no,) in rows])
         self.blobs.delete(orphans)
