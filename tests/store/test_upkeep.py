@@ -59,13 +59,13 @@ def test_a_page_that_comes_and_goes_leaves_no_trail(pages, make_kb):
 
 def test_staged_documents_are_found_without_reading_the_others(make_kb, pages):
     """The writer asks for them in every run: the plan must use the index of what is not visible."""
-    from mmkg.store.folder.writer import _STAGED
+    from mmkg.store.folder.lookups import STAGED
 
     kb = make_kb()
     kb.add(pages[0])
     ledger = Ledger.open(kb.root)
     try:
-        plan = [row[3] for row in ledger.rows(f"EXPLAIN QUERY PLAN SELECT no FROM document d WHERE {_STAGED}")]
+        plan = [row[3] for row in ledger.rows(f"EXPLAIN QUERY PLAN SELECT no FROM document d WHERE {STAGED}")]
     finally:
         ledger.close()
     assert plan and all("document_state" in step for step in plan)
