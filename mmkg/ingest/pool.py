@@ -157,7 +157,7 @@ class ParserPool:
                 reason = "memory: the system ended the parser"
             elif number == 25:
                 reason = "bytes: the parser wrote more than it may"
-            elif peak > limits.memory_bytes // 2:
+            elif peak > max(limits.memory_bytes // 2, child.first_peak):
                 reason = f"memory: parsing needs more than {most} MiB ({name})"
             else:
                 reason = f"crash: signal {number} ({name})"
@@ -206,6 +206,8 @@ class _Child:
         self.settings = settings
         self.expired = False
         self.resident = 0
+        self.first_peak = 0
+        """Peak memory on the child's record when it was ready; see guard.peak_bytes."""
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the child)
         self.process = subprocess.Popen(
             # -P: the working folder is no place to import from; -B: no byte code written.
@@ -232,6 +234,7 @@ class _Child:
                 raise MMKGError(f"a parser process did not start: {self._last_words() or e}") from e
         if ready is None:
             raise MMKGError(f"a parser process did not start: {self._last_words() or 'it ended at once'}")
+        self.first_peak = int(ready[0].get("peak", 0))
 
     def request(self, message: dict[str, Any]) -> None:
         assert self.process.stdin is not None

@@ -40,7 +40,7 @@ def main() -> None:
     limits = Limits(**settings["limits"])
     guard.limit_resources(limits.memory_bytes, limits.bytes + (1 << 20))
     guard.forbid_effects()
-    wire.send(answers, {"ready": True})
+    wire.send(answers, {"ready": True, "peak": guard.peak_bytes()})
     while (received := wire.receive(requests, most=_REQUEST_BYTES)) is not None:
         path = Path(os.fsdecode(bytes.fromhex(received[0]["path"])))
         with _alarm(limits.seconds):
