@@ -1,4 +1,4 @@
-"""Fit and measure the two models of the extractive answers: which phrase is the short answer, and when nothing is found.
+"""Fit and measure the models of the extractive answers: which phrase is the short answer, and when nothing is found.
 
     .venv-all/bin/python scripts/tune_answers.py --data ../shared/data --cache .cache/eval --write
 
@@ -30,28 +30,34 @@ import numpy as np
 from eval_text import KeptVectors, ingest
 from scipy.optimize import minimize
 
+from mmkg.algorithms.names import canon
 from mmkg.algorithms.terms import terms
 from mmkg.config import Settings
 from mmkg.extract.names import load_extractor
-from mmkg.generate.chain import find_chains
-from mmkg.generate.extractive import CHAINS, ExtractiveGenerator, best_short, support_row
-from mmkg.generate.pool import read_pool
-from mmkg.generate.question import Kind, read_question
-from mmkg.generate.rank import PHRASE, SUPPORT, phrase_features
+from mmkg.generate.chain import Chain
+from mmkg.generate.extractive import ExtractiveGenerator, Reading, best_short, support_row
+from mmkg.generate.question import Kind
+from mmkg.generate.rank import PHRASE, SHORT, SUPPORT, phrase_features, short_features
 from mmkg.generate.sentences import split
 from mmkg.generate.short import candidates
 from mmkg.kb import KnowledgeBase
 from mmkg.types import DocumentRef, Evidence, Locator
 
-PHRASE_SETS = ("hotpotqa_train", "musique_train", "2wikimultihopqa_train")
+STEPS = "musique_train steps"
+PHRASE_SETS = ("hotpotqa_train", "musique_train", "2wikimultihopqa_train", STEPS)
 BASES = ("hotpotqa_train100", "musique_train100")
 FOLDS = 5
+LEVELS = tuple(round(0.05 + 0.01 * i, 2) for i in range(91))
+RIGHT = 0.55
+"""A short answer is given from the lowest threshold on at which this share of all that are given is right."""
+OTHER = 0.05
+"""At most this share of the questions about something else may find an answer."""
 WEIGHTS = Path(__file__).resolve().parents[1] / "mmkg" / "generate" / "answer_weights.json"
 
 # What the sign of a weight must be: with a few hundred questions a free fit learns the sets' quirks.
 FREE = {"one_word", "length", "has_phrase"}
-NEGATIVE = {"question_word", "other_noun", "behind", "uncovered_name", "missing_name"}
-AT_MOST = {"behind": -2.0}
+NEGATIVE = {"question_word", "other_noun", "behind", "unnamed", "rivals", "uncovered_name", "missing_name"}
+AT_MOST = {"behind": -4.0}
 
 
 # ---- Scores of short answers (as SQuAD and MuSiQue do) ------------------------------------------------------------------
@@ -92,9 +98,13 @@ def read_lines(path: Path) -> Iterator[Any]:
 
 def with_candidates(data: Path, name: str, n: int, *, k: int = 8) -> list[tuple[Any, list[Evidence]]]:
     """n questions of a training set, each with k or a few more of its candidate passages."""
+    steps, name = name == STEPS, name.split()[0]
     questions = list(read_lines(data / name / "questions_train.jsonl"))
-    random.Random(0).shuffle(questions)
     of = {row["id"]: row["candidate_ids"] for row in read_lines(data / name / "candidates.jsonl")}
+    if steps:
+        questions = [step for q in questions for step in single_steps(q)]
+        of = {q["id"]: of[q["whole"]] for q in questions}
+    random.Random(0).shuffle(questions)
     passages = {p["id"]: p for p in read_lines(data / name / "corpus.jsonl.gz")}
     words = {i: Counter(terms(f"{p['title']} {p['text']}")) for i, p in passages.items()}
     df: Counter[str] = Counter(w for held in words.values() for w in held)
@@ -117,6 +127,22 @@ def with_candidates(data: Path, name: str, n: int, *, k: int = 8) -> list[tuple[
             top.insert(random.Random(q["id"]).randint(2, k - 1), gold)
         out.append((q, [plain_evidence(passages[i], rank) for rank, i in enumerate(top)]))
     return out
+
+
+def single_steps(question: Any) -> Iterator[Any]:
+    """The questions of one hop that a MuSiQue question is made of, "#1" replaced by the answer of the first; in words only."""
+    answers: list[str] = []
+    for n, step in enumerate(question["decomposition"]):
+        text = re.sub(r"#(\d)", lambda m: answers[int(m.group(1)) - 1], step["question"])
+        answers.append(step["answer"])
+        if ">>" not in text:
+            yield {
+                "id": f"{question['id']}/{n}",
+                "whole": question["id"],
+                "question": text,
+                "answers": [step["answer"]],
+                "supporting_ids": [step["supporting_id"]],
+            }
 
 
 def plain_evidence(passage: Mapping[str, str], rank: int) -> Evidence:
@@ -220,46 +246,84 @@ def fold_of(question: Any) -> int:
     return hashlib.sha256(str(question["id"]).encode()).digest()[0] % FOLDS
 
 
-def tune_phrases(data: Path, extractor: Any, n: int) -> tuple[dict[str, float], str]:
-    """The phrase model, and what it does out of fold."""
-    cases = []
+@dataclass(frozen=True, slots=True)
+class Phrases:
+    """A question of a training set and every phrase that may answer it: text, features, and its chain."""
+
+    name: str
+    question: Any
+    reading: Reading
+    rows: tuple[tuple[str, Mapping[str, float], Chain], ...]
+
+    def best(self, weights: Mapping[str, float]) -> tuple[str, dict[str, float]] | None:
+        """The likeliest phrase and what speaks for it among its rivals, as mmkg.generate.extractive.best_short does."""
+        likely: dict[str, float] = {}
+        best: tuple[float, str, Chain] | None = None
+        for text, row, chain in self.rows:
+            p = apply(weights, row)
+            likely[canon(text)] = max(p, likely.get(canon(text), 0.0))
+            if best is None or p > best[0]:
+                best = (p, text, chain)
+        if best is None:
+            return None
+        _, text, chain = best
+        asked, pool, chains = self.reading.question, self.reading.pool, self.reading.chains
+        return text, short_features(asked, pool, chain, likely=likely, best=canon(text), first=chain is chains[0])
+
+    def right(self, text: str) -> bool:
+        return right(text, self.question["answers"], self.reading.question.kind)
+
+
+def read_phrases(data: Path, extractor: Any, n: int) -> list[Phrases]:
+    generator = ExtractiveGenerator(extractor=extractor)
+    out = []
     for name in PHRASE_SETS:
         for q, evidence in with_candidates(data, name, n):
-            asked = read_question(q["question"], extractor.extract([q["question"]])[0])
-            pool = read_pool(asked, evidence)
-            chains = find_chains(asked, pool, typed=lambda s, a=asked: bool(candidates(a, s.text)))[:CHAINS]
-            held = sorted({i for c in chains for i in c.sentences})
-            names = dict(zip(held, extractor.extract([pool.sentences[i].text for i in held]), strict=True))
-            rows = [
-                (c.text, phrase_features(asked, pool, chains, chain, place, c))
+            reading = generator.read(q["question"], evidence)
+            if reading is None:
+                continue
+            asked, pool, chains = reading.question, reading.pool, reading.chains
+            rows = tuple(
+                (c.text, phrase_features(asked, pool, chains, chain, place, c), chain)
                 for chain in chains
                 for place, i in enumerate(chain.sentences)
-                for c in candidates(asked, pool.sentences[i].text, names[i])
-            ]
-            cases.append((name, q, asked.kind, rows))
+                for c in candidates(asked, pool.sentences[i].text, reading.names[i])
+            )
+            out.append(Phrases(name, q, reading, rows))
         print(f"  {name}: phrases", file=sys.stderr)
+    return out
 
-    def fitted(fold: int | None) -> dict[str, float]:
-        x, y, w = [], [], []
-        for _, q, kind, rows in cases:
-            if fold is None or fold_of(q) != fold:
-                x += [row for _, row in rows]
-                y += [right(text, q["answers"], kind) for text, _ in rows]
-                w += [1 / math.sqrt(len(rows))] * len(rows)
-        return fit(x, y, w, PHRASE)
 
-    models = [fitted(fold) for fold in range(FOLDS)]
+def tune_phrases(cases: Sequence[Phrases]) -> tuple[dict[str, float], dict[str, float], float, str]:
+    """The phrase model, the model that says how sure its best phrase is, its threshold, and what both do out of fold."""
+
+    def phrase_model(held: Sequence[Phrases]) -> dict[str, float]:
+        rows = [(row, c.right(text), 1 / math.sqrt(len(c.rows))) for c in held for text, row, _ in c.rows]
+        return fit([r for r, _, _ in rows], [y for _, y, _ in rows], [w for _, _, w in rows], PHRASE)
+
+    folds = [[c for c in cases if fold_of(c.question) != fold] for fold in range(FOLDS)]
+    phrase = [phrase_model(held) for held in folds]
+    # How sure a phrase is, is learned from phrases that its own model has not seen.
+    best = [c.best(phrase[fold_of(c.question)]) for c in cases]
+
+    def short_model(fold: int | None) -> dict[str, float]:
+        held = [(c, b) for c, b in zip(cases, best, strict=True) if b and (fold is None or fold_of(c.question) != fold)]
+        return fit([b[1] for _, b in held], [c.right(b[0]) for c, b in held], [1.0] * len(held), SHORT)
+
+    short = [short_model(fold) for fold in range(FOLDS)]
     told = defaultdict(list)
-    for name, q, kind, rows in cases:
-        best = max(((apply(models[fold_of(q)], row), text) for text, row in rows), default=(0.0, ""))
-        result = (best[0], right(best[1], q["answers"], kind), exact(best[1], q["answers"]), f1(best[1], q["answers"]))
-        for group in (name, f"asks {kind}", "all"):
-            told[group].append(result)
-    return fitted(None), phrase_table(told)
+    for c, b in zip(cases, best, strict=True):
+        p, text = (apply(short[fold_of(c.question)], b[1]), b[0]) if b else (0.0, "")
+        answers = c.question["answers"]
+        for group in (c.name, f"asks {c.reading.question.kind}", "all"):
+            told[group].append((p, c.right(text), exact(text, answers), f1(text, answers)))
+    given = {level: [r for r in told["all"] if r[0] >= level] for level in LEVELS}
+    level = next(level for level in LEVELS if np.mean([r[1] for r in given[level]] or [1.0]) >= RIGHT)
+    return phrase_model(cases), short_model(None), level, phrase_table(told, level)
 
 
-def phrase_table(told: Mapping[str, Sequence[tuple[float, bool, float, float]]]) -> str:
-    levels = (0.2, 0.3, 0.4, 0.5)
+def phrase_table(told: Mapping[str, Sequence[tuple[float, bool, float, float]]], threshold: float) -> str:
+    levels = (threshold, 0.5, 0.6)
     lines = [
         "short answers, out of fold: share of questions that get one / right / EM / F1 of those given, by threshold"
     ]
@@ -278,7 +342,8 @@ def phrase_table(told: Mapping[str, Sequence[tuple[float, bool, float, float]]])
 def tune_support(cases: Sequence[Asked], encoder: Any, extractor: Any) -> tuple[dict[str, float], float, str]:
     """A support model (encoder None: without cosines), its threshold, and what it does out of fold.
 
-    The threshold makes the mean of misses and false alarms (themselves the mean of both kinds) least.
+    The threshold is the lowest that keeps to OTHER. Beyond that an answer is rather shown than kept back: each of its
+    sentences is a quote that its reader can judge.
     """
     generator = ExtractiveGenerator(encoder=encoder, extractor=extractor)
     rows = []
@@ -307,12 +372,7 @@ def tune_support(cases: Sequence[Asked], encoder: Any, extractor: Any) -> tuple[
             out[kind] = sum(p >= level for p in ps) / max(1, asked[kind, source])
         return out
 
-    def cost(level: float) -> float:
-        r = rates(level)
-        return (1 - r["own"]) + (r["left"] + r["other"]) / 2
-
-    levels = [round(0.05 + 0.01 * i, 2) for i in range(90)]
-    best = min(levels, key=lambda level: (cost(level), level))
+    best = next((level for level in LEVELS if rates(level)["other"] <= OTHER), LEVELS[-1])
     lines = [
         f"not found ({'with' if encoder else 'without'} cosines), out of fold, %: misses / false alarms without gold / other set's"
     ]
@@ -357,22 +417,22 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path(".cache/eval"), help="where bases and vectors are kept")
     parser.add_argument("--questions", type=int, default=400, help="of each *_train set, for the phrase model")
     parser.add_argument("-k", type=int, default=8, help="units of evidence a question")
-    parser.add_argument("--short-threshold", type=float, default=0.3)
     parser.add_argument("--write", action="store_true", help="write the weights into the package")
     args = parser.parse_args()
     args.cache.mkdir(parents=True, exist_ok=True)
     extractor = KeptNames(load_extractor())
     held = json.loads(WEIGHTS.read_text(encoding="utf-8"))
-    held["models"]["phrase"], told = tune_phrases(args.data, extractor, args.questions)
-    held["thresholds"]["phrase"] = args.short_threshold
+    models = held["models"]
+    cases = read_phrases(args.data, extractor, args.questions)
+    models["phrase"], models["short"], held["thresholds"]["short"], told = tune_phrases(cases)
     print(told, flush=True)
     save(held, args.write)
-    cases, encoder = ask_bases(args.data, args.cache, extractor, args.k)
+    asked, encoder = ask_bases(args.data, args.cache, extractor, args.k)
     for name, used in (("support", encoder), ("support_lexical", None)):
-        held["models"][name], held["thresholds"][name], told = tune_support(cases, used, extractor)
+        held["models"][name], held["thresholds"][name], told = tune_support(asked, used, extractor)
         print(told, flush=True)
     save(held, args.write)
-    print(report(cases, encoder, extractor))
+    print(report(asked, encoder, extractor))
 
 
 def save(held: Mapping[str, Any], write: bool) -> None:

@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from mmkg.algorithms.names import canon
 from mmkg.generate.chain import Chain, find_chains
 from mmkg.generate.cite import NOT_FOUND, CitationBook, render
 from mmkg.generate.pool import Pool, Sentence, read_pool
 from mmkg.generate.question import Question, read_question
-from mmkg.generate.rank import phrase_features, probability, support_features, threshold
+from mmkg.generate.rank import phrase_features, probability, short_features, support_features, threshold
 from mmkg.generate.short import candidates
 from mmkg.protocols import Encoder, Extractor
 from mmkg.types import Answer, AnswerSentence, Evidence, NameSpan
 
-ENCODED = 32
+ENCODED = 12
 """Sentences that are encoded for one question, at most."""
 CHAINS = 6
 """Chains in which a short answer is looked for."""
+NEAR = 0.2
+"""How far the chain of a phrase may be behind the best chain to be shown though the phrase is not sure enough to be given."""
 
 SentenceCosines = Callable[[str, Sequence[Evidence]], Sequence[Sequence[float]]]
 
@@ -81,9 +84,11 @@ class ExtractiveGenerator:
         likely = probability(model, support_row(reading, chain, short))
         if likely < (threshold(model) if self._threshold is None else self._threshold):
             return nothing
-        least = threshold("phrase") if self._short_threshold is None else self._short_threshold
+        least = threshold("short") if self._short_threshold is None else self._short_threshold
         if short is not None and short.probability < least:
-            short, chain = None, reading.chains[0]
+            # Sentences that lead to a likely phrase are worth more to a reader than a slightly better chain without one.
+            near = reading.chains[0].score - chain.score <= NEAR
+            short, chain = None, chain if near else reading.chains[0]
         return _written(nothing, reading.pool, chain, short)
 
     def read(self, question: str, evidence: Sequence[Evidence]) -> Reading | None:
@@ -135,14 +140,21 @@ def _typed(question: Question, sentence: Sentence) -> bool:
 def best_short(reading: Reading) -> tuple[Short | None, Chain]:
     """The likeliest short answer and the chain that it stands in; (None, the best chain) where no phrase fits."""
     asked, pool, chains = reading.question, reading.pool, reading.chains
-    best: tuple[Short, Chain] | None = None
+    likely: dict[str, float] = {}
+    best: tuple[float, str, str, int, Chain] | None = None
     for chain in chains:
         for place, i in enumerate(chain.sentences):
             for candidate in candidates(asked, pool.sentences[i].text, reading.names[i]):
-                likely = probability("phrase", phrase_features(asked, pool, chains, chain, place, candidate))
-                if best is None or likely > best[0].probability:
-                    best = (Short(candidate.text, i, likely), chain)
-    return best if best is not None else (None, chains[0])
+                p = probability("phrase", phrase_features(asked, pool, chains, chain, place, candidate))
+                name = canon(candidate.text)
+                likely[name] = max(p, likely.get(name, 0.0))
+                if best is None or p > best[0]:
+                    best = (p, name, candidate.text, i, chain)
+    if best is None:
+        return None, chains[0]
+    _, name, text, sentence, chain = best
+    row = short_features(asked, pool, chain, likely=likely, best=name, first=chain is chains[0])
+    return Short(text, sentence, probability("short", row)), chain
 
 
 def support_row(reading: Reading, chain: Chain, short: Short | None) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Which phrase is the answer, and whether the evidence bears on the question: two logistic models of a few features each.
+"""Which phrase is the answer, and whether the evidence bears on the question: small logistic models of a few features each.
 
 The weights are fixed on training sets by scripts/tune_answers.py and lie in answer_weights.json beside this file.
 """
@@ -8,23 +8,25 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from functools import cache
 from importlib import resources
 from typing import Any
 
 from mmkg.algorithms.names import canon, tokenize
 from mmkg.generate.chain import Chain
-from mmkg.generate.pool import Pool
+from mmkg.generate.pool import Pool, Sentence
 from mmkg.generate.question import Kind, Question, noun_kinds
 from mmkg.generate.short import Candidate
 from mmkg.generate.stems import stems
 
 PHRASE = (
-    "fit", "noun", "is_a", "other_noun", "focus", "focus_beside", "named", "covered", "born", "died", "made_by",
+    "fit", "noun", "noun_before", "is_a", "other_noun", "focus", "focus_beside", "close", "beside_alone", "own_named", "named", "unnamed", "covered", "born", "died", "made_by",
     "question_word", "one_word", "behind", "last",
 )  # fmt: skip
 """Features of a phrase, see `phrase_features`."""
+SHORT = ("phrase", "margin", "share", "rivals", "covered", "early", "uncovered_name", "first")
+"""Features of the best phrase among its rivals, see `short_features`."""
 SUPPORT = ("covered", "early", "uncovered_name", "missing_name", "cosine", "phrase", "has_phrase", "length", "typed")
 """Features of an answer as a whole, see `support_features`."""
 
@@ -53,8 +55,9 @@ def phrase_features(
 ) -> dict[str, float]:
     """What speaks for, or against, a phrase in sentence `place` of a chain, each about -1..1.
 
-    fit: of its kind. noun: it holds the noun asked for ("county"); other_noun: another such noun; is_a: a document of that name
-    says that it is one. focus: what is asked of the answer itself, in its sentence; focus_beside: within six words of it.
+    fit: of its kind. noun: it holds the noun asked for ("county"); noun_before: that stands before it ("captain"); other_noun: another such noun; is_a: a document of that name
+    says that it is one. focus: what is asked of the answer itself, in its sentence; focus_beside: within six words of it; close: how near. beside_alone, own_named: question words within six
+    words, and question names in the sentence, where it answers alone.
     named: share of the question's names that the chain holds; covered: of its words. born, died: a date that stands where such
     dates do. made_by: it follows "by" where a maker is asked for. question_word: share of its words that the question holds.
     one_word. behind: how far its chain is behind the best. last: the chain ends with its sentence.
@@ -67,20 +70,29 @@ def phrase_features(
     asked = set(question.focus)
     words = set(stems(candidate.text))
     nouns = noun_kinds(t.folded for t in tokenize(candidate.text))
-    made = question.kind is Kind.PERSON and bool(_making() & asked)
+    weights = dict(zip(question.words, question.weights, strict=True))
+    total = sum(question.weights) or 1.0
+    alone = float(len(chain.sentences) == 1)
+    # "By" says of a maker what any verb of making asks.
+    made_by = question.kind is Kind.PERSON and bool(_making() & asked) and _BY.search(before[-40:]) is not None
     return {
         "fit": candidate.fit,
         "noun": float(bool(question.noun) and question.noun in words),
+        "noun_before": float(bool(question.noun) and question.noun in stems(" ".join(before.split()[-2:]))),
         "is_a": float(bool(question.noun) and question.noun in _said_of(pool, name)),
         "behind": min(1.0, chains[0].score - chain.score),
         "last": float(place == len(chain.sentences) - 1),
-        "named": _share_named(question, pool, chain),
+        "close": 1.0 if made_by else _closeness(before, after, asked),
+        "beside_alone": alone * sum(weights.get(w, 0.0) for w in close) / total,
+        "own_named": alone * _share_named(question, [sentence]),
+        "named": _share_named(question, [pool.sentences[i] for i in chain.sentences]),
         "born": _dated(question, _BORN, before, first=True),
         "died": _dated(question, _DIED, before, first=False),
-        "made_by": float(made and _BY.search(before[-40:]) is not None),
+        "made_by": float(made_by),
         "question_word": len(words & set(question.words)) / max(1, len(words)),
-        "focus": len(asked & set(stems(sentence.text))) / max(1, len(asked)),
-        "focus_beside": float(bool(close & asked)),
+        "focus": 1.0 if made_by else len(asked & set(stems(sentence.text))) / max(1, len(asked)),
+        "focus_beside": float(made_by or bool(close & asked)),
+        "unnamed": float(not any(pool.sentences[i].has(n) for i in chain.sentences for n in question.names or ("",))),
         "covered": pool.covered(chain.cover),
         "one_word": float(" " not in candidate.text),
         "other_noun": float(bool(question.noun) and question.noun not in words and bool(nouns)),
@@ -110,11 +122,43 @@ def _dated(question: Question, cue: re.Pattern[str], before: str, *, first: bool
     return 1.0 if dashed else -1.0
 
 
-def _share_named(question: Question, pool: Pool, chain: Chain) -> float:
+def _share_named(question: Question, sentences: Sequence[Sentence]) -> float:
+    """Share 0..1 of the question's names that the sentences or their titles hold."""
     if not question.names:
         return 1.0
-    held = [any(pool.sentences[i].has(name) for i in chain.sentences) for name in question.names]
-    return sum(held) / len(held)
+    return sum(any(s.has(name) for s in sentences) for name in question.names) / len(question.names)
+
+
+def _closeness(before: str, after: str, asked: Set[str]) -> float:
+    """1 for a word of `asked` right beside, less the farther it is, 0 if there is none."""
+    ways = [
+        next((n for n, word in enumerate(words) if asked & set(stems(word))), None)
+        for words in (before.split()[::-1], after.split())
+    ]
+    return max((1.0 / (1 + n) for n in ways if n is not None), default=0.0)
+
+
+def short_features(
+    question: Question, pool: Pool, chain: Chain, *, likely: Mapping[str, float], best: str, first: bool
+) -> dict[str, float]:
+    """How sure the best phrase is, given all others: what a reader feels who sees five dates in the text.
+
+    likely: probability of each distinct phrase by the phrase model. best: the likeliest. margin: its lead over the next. share:
+    of the sum. rivals: how many, 20 or more are 1. covered, early, uncovered_name: as in `support_features`. first: its chain is
+    the best one.
+    """
+    ranked = sorted(likely.values(), reverse=True)
+    total = sum(question.weights) or 1.0
+    return {
+        "phrase": likely[best],
+        "margin": ranked[0] - ranked[1] if len(ranked) > 1 else ranked[0],
+        "share": likely[best] / (sum(ranked) or 1.0),
+        "rivals": min(1.0, (len(ranked) - 1) / 20),
+        "covered": pool.covered(chain.cover),
+        "early": sum(w * c for w, c in zip(question.weights, chain.cover, strict=True)) / total,
+        "uncovered_name": 1.0 - _share_named(question, [pool.sentences[i] for i in chain.sentences]),
+        "first": float(first),
+    }
 
 
 def support_features(
@@ -137,7 +181,7 @@ def support_features(
     return {
         "covered": pool.covered(chain.cover),
         "early": sum(w * c for w, c in zip(question.weights, chain.cover, strict=True)) / total,
-        "uncovered_name": 1.0 - _share_named(question, pool, chain),
+        "uncovered_name": 1.0 - _share_named(question, [pool.sentences[i] for i in chain.sentences]),
         "missing_name": everywhere.count(False) / len(everywhere) if everywhere else 0.0,
         "cosine": max((cosines[i] for i in chain.sentences), default=0.0) if cosines is not None else 0.0,
         "phrase": phrase or 0.0,
@@ -148,7 +192,7 @@ def support_features(
 
 
 def probability(model: str, features: Mapping[str, float]) -> float:
-    """0..1 by the logistic model of that name: phrase, support, or support_lexical (where no sentence was encoded)."""
+    """0..1 by the logistic model of that name: phrase, short, support, or support_lexical (where no sentence was encoded)."""
     weights: Mapping[str, float] = _read()["models"][model]
     z = weights["bias"] + sum(weights.get(name, 0.0) * value for name, value in features.items())
     return 1.0 / (1.0 + math.exp(-max(-30.0, min(30.0, z))))
