@@ -260,11 +260,11 @@ class Adder:
         if self.text_encoder is not None:
             jobs = [(d, texts) for d, f in enumerate(documents) for u in f.units if (texts := encoder_texts(f, u))]
             try:
-                vectors = self.text_encoder.encode_document([t for _, texts in jobs for t in texts])
-                at = 0
+                # Equal texts (a form letter, a repeated row) are encoded once.
+                place = {t: i for i, t in enumerate(dict.fromkeys(t for _, texts in jobs for t in texts))}
+                vectors = self.text_encoder.encode_document(list(place))
                 for d, texts in jobs:
-                    outputs[d][content_key(texts), self.text_encoder.space.key] = vectors[at : at + len(texts)]
-                    at += len(texts)
+                    outputs[d][content_key(texts), self.text_encoder.space.key] = vectors[[place[t] for t in texts]]
             except EncodeError as e:
                 if len(documents) == 1:
                     failed[buffer[0].outcome.sha256] = f"encoding failed: {e}"
