@@ -34,6 +34,7 @@ from mmkg.algorithms.names import canon
 from mmkg.algorithms.terms import terms
 from mmkg.config import Settings
 from mmkg.extract.names import load_extractor
+from mmkg.generate import rank
 from mmkg.generate.chain import Chain
 from mmkg.generate.extractive import ExtractiveGenerator, Reading, best_short, support_row
 from mmkg.generate.question import Kind
@@ -73,12 +74,9 @@ def exact(text: str, answers: Sequence[str]) -> float:
 
 
 def f1(text: str, answers: Sequence[str]) -> float:
-    def one(gold: str) -> float:
-        p, g = normal(text).split(), normal(gold).split()
-        same = sum((Counter(p) & Counter(g)).values())
-        return 2 * same / (len(p) + len(g)) if same else 0.0
-
-    return max((one(a) for a in answers), default=0.0)
+    words = normal(text).split()
+    golds = [normal(a).split() for a in answers]
+    return max((2 * (Counter(words) & Counter(g)).total() / ((len(words) + len(g)) or 1) for g in golds), default=0.0)
 
 
 def right(text: str, answers: Sequence[str], kind: Kind) -> bool:
@@ -256,7 +254,7 @@ class Phrases:
     rows: tuple[tuple[str, Mapping[str, float], Chain], ...]
 
     def best(self, weights: Mapping[str, float]) -> tuple[str, dict[str, float]] | None:
-        """The likeliest phrase and what speaks for it among its rivals, as mmkg.generate.extractive.best_short does."""
+        """The likeliest phrase and what speaks for it among its rivals, as best_short does."""
         likely: dict[str, float] = {}
         best: tuple[float, str, Chain] | None = None
         for text, row, chain in self.rows:
@@ -315,8 +313,9 @@ def tune_phrases(cases: Sequence[Phrases]) -> tuple[dict[str, float], dict[str, 
     for c, b in zip(cases, best, strict=True):
         p, text = (apply(short[fold_of(c.question)], b[1]), b[0]) if b else (0.0, "")
         answers = c.question["answers"]
+        result = (p, c.right(text), exact(text, answers), f1(text, answers))
         for group in (c.name, f"asks {c.reading.question.kind}", "all"):
-            told[group].append((p, c.right(text), exact(text, answers), f1(text, answers)))
+            told[group].append(result)
     given = {level: [r for r in told["all"] if r[0] >= level] for level in LEVELS}
     level = next(level for level in LEVELS if np.mean([r[1] for r in given[level]] or [1.0]) >= RIGHT)
     return phrase_model(cases), short_model(None), level, phrase_table(told, level)
@@ -440,8 +439,6 @@ def save(held: Mapping[str, Any], write: bool) -> None:
     text = json.dumps(held, indent=1) + "\n"
     if write:
         WEIGHTS.write_text(text, encoding="utf-8")
-        from mmkg.generate import rank
-
         rank._read.cache_clear()
     else:
         print(text)

@@ -21,8 +21,8 @@ from mmkg.generate.short import Candidate
 from mmkg.generate.stems import stems
 
 PHRASE = (
-    "fit", "noun", "noun_before", "is_a", "other_noun", "focus", "focus_beside", "close", "beside_alone", "own_named", "named", "unnamed", "covered", "born", "died", "made_by",
-    "question_word", "one_word", "behind", "last",
+    "fit", "noun", "noun_before", "is_a", "other_noun", "focus", "focus_beside", "close", "beside_alone", "named", "unnamed",
+    "covered", "born", "died", "made_by", "question_word", "one_word", "behind", "last",
 )  # fmt: skip
 """Features of a phrase, see `phrase_features`."""
 SHORT = ("phrase", "margin", "share", "rivals", "covered", "early", "uncovered_name", "first")
@@ -55,12 +55,13 @@ def phrase_features(
 ) -> dict[str, float]:
     """What speaks for, or against, a phrase in sentence `place` of a chain, each about -1..1.
 
-    fit: of its kind. noun: it holds the noun asked for ("county"); noun_before: that stands before it ("captain"); other_noun: another such noun; is_a: a document of that name
-    says that it is one. focus: what is asked of the answer itself, in its sentence; focus_beside: within six words of it; close: how near. beside_alone, own_named: question words within six
-    words, and question names in the sentence, where it answers alone.
-    named: share of the question's names that the chain holds; covered: of its words. born, died: a date that stands where such
-    dates do. made_by: it follows "by" where a maker is asked for. question_word: share of its words that the question holds.
-    one_word. behind: how far its chain is behind the best. last: the chain ends with its sentence.
+    fit: of its kind. noun: it holds the noun asked for ("county"); noun_before: that stands before it ("captain"); other_noun: it
+    holds another such noun; is_a: a document of that name says that it is one. focus: what is asked of the answer itself, in its
+    sentence; focus_beside: within six words of it; close: how near. beside_alone: question words within six words, where the
+    sentence answers alone. named: share of the question's names that the chain holds; unnamed: none; covered: of its words. born,
+    died: a date that stands where such dates do. made_by: it follows "by" where a maker is asked for, which also counts as
+    focus. question_word: share of its words that the question holds. one_word. behind: how far its chain is behind the best.
+    last: the chain ends with its sentence.
     """
     sentence = pool.sentences[chain.sentences[place]]
     name = canon(candidate.text)
@@ -72,7 +73,6 @@ def phrase_features(
     nouns = noun_kinds(t.folded for t in tokenize(candidate.text))
     weights = dict(zip(question.words, question.weights, strict=True))
     total = sum(question.weights) or 1.0
-    alone = float(len(chain.sentences) == 1)
     # "By" says of a maker what any verb of making asks.
     made_by = question.kind is Kind.PERSON and bool(_making() & asked) and _BY.search(before[-40:]) is not None
     return {
@@ -83,8 +83,7 @@ def phrase_features(
         "behind": min(1.0, chains[0].score - chain.score),
         "last": float(place == len(chain.sentences) - 1),
         "close": 1.0 if made_by else _closeness(before, after, asked),
-        "beside_alone": alone * sum(weights.get(w, 0.0) for w in close) / total,
-        "own_named": alone * _share_named(question, [sentence]),
+        "beside_alone": sum(weights.get(w, 0.0) for w in close) / total if len(chain.sentences) == 1 else 0.0,
         "named": _share_named(question, [pool.sentences[i] for i in chain.sentences]),
         "born": _dated(question, _BORN, before, first=True),
         "died": _dated(question, _DIED, before, first=False),
