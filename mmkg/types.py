@@ -284,7 +284,6 @@ class Evidence:
     similar: tuple[str, ...] = ()
     """Ids of near-duplicates that were folded into this one."""
 
-
     def words(self, span: Span) -> str:
         """The words at a span of the document text, "" if it is not inside this unit."""
         at = 0

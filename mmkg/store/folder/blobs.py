@@ -93,4 +93,3 @@ class Blobs:
         if self.root.is_dir():
             for aside in self.root.glob(".*.tmp"):
                 aside.unlink(missing_ok=True)
-
