@@ -123,6 +123,7 @@ def test_killed_at_random(make_kb, tmp_path, files, sound_digest):
 
 @pytest.mark.models
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_killed_at_random_with_real_vectors(tmp_path, files):
     from mmkg.config import Settings
     from mmkg.kb import KnowledgeBase
