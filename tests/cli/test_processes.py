@@ -50,10 +50,10 @@ def test_ctrl_c_ends_at_the_last_commit_and_the_next_run_goes_on(process, run, a
         time.sleep(0.02)
     # As a terminal does it: to the whole group, so also to the parsers and the engine.
     # A starved machine can lose one between two calls of native code, and a person presses it again.
-    for _ in range(6):
+    for _ in range(30):
         os.killpg(adding.pid, signal.SIGINT)
         try:
-            out, err = adding.communicate(timeout=10)
+            out, err = adding.communicate(timeout=2)
             break
         except subprocess.TimeoutExpired:
             continue
