@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -64,6 +65,8 @@ def process(environment):
     def start(*args, kb, cwd, **options):
         popen = subprocess.Popen(
             [sys.executable, "-m", "mmkg", "--kb", str(kb), *map(str, args)],
+            # A run started in the background by a shell inherits an ignored SIGINT, and so would our process.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             **{"env": environment, "cwd": cwd, "stdout": -1, "stderr": -1, "start_new_session": True} | options,
         )
         started.append(popen)
