@@ -125,8 +125,8 @@ def sha256(data: bytes) -> str:
 def cache_dir(environ: Mapping[str, str] | None = None) -> Path:
     """The user's folder for what can be made again: $MMKG_CACHE, else $XDG_CACHE_HOME/mmkg, else ~/.cache/mmkg.
 
-    >>> cache_dir({"MMKG_CACHE": "/tmp/c"}).as_posix()
-    '/tmp/c'
+    >>> cache_dir({"MMKG_CACHE": "/var/cache/c"}).as_posix()
+    '/var/cache/c'
     """
     environ = os.environ if environ is None else environ
     if own := environ.get("MMKG_CACHE"):

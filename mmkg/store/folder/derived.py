@@ -65,7 +65,7 @@ def apply(ledger: Ledger, deriver: Deriver, *, added: Sequence[int], removed: Se
     skip = {no for no, *_ in out}
     _drop_anchors(ledger, deriver, out)
     for row in out:
-        change.units[row[0]] = (_load(row[-1]), _NOTHING)
+        change.units[row[0]] = (load_derivation(row[-1]), _NOTHING)
     document_of = {row[0]: row[1] for row in out}
     # Units that hold a changed title first: the anchors of new ones are not there yet, so none is derived twice.
     document_of |= _derive_units(ledger, deriver, _holders(ledger, deriver, flipped, skip), change, only=flipped)
@@ -95,11 +95,6 @@ def derive_from_scratch(ledger: Ledger, deriver: Deriver) -> Iterator[DerivedCha
         _sum_up(ledger, change, sums, added=set(group), removed=set(), document_of=document_of)
         _write(ledger, change, sums)
         yield change
-
-
-def load_derivation(text: str | None) -> UnitDerivation:
-    """A unit's derivation from the column `derived`."""
-    return _load(text)
 
 
 def mention_totals(derivation: UnitDerivation) -> dict[str, tuple[int, int]]:
@@ -187,7 +182,7 @@ def _derive_units(
         updates = []
         for row, unit, _ in inputs:
             document_of[row[0]] = row[1]
-            before = _load(row[-1])
+            before = load_derivation(row[-1])
             after = deriver.derive(unit, known)
             if row[-1] is None or after != before:
                 change.units[row[0]] = (before, after)
@@ -261,7 +256,7 @@ def _sum_up(
             mine = set(units)
             for no, text in ledger.rows("SELECT no, derived FROM unit WHERE document = ?", (document,)):
                 if no not in mine:
-                    others = {m.entity for m in _load(text).mentions}
+                    others = {m.entity for m in load_derivation(text).mentions}
                     had |= others
                     has |= others
         sums.df.update(has - had)
@@ -378,7 +373,8 @@ def _dump(d: UnitDerivation) -> str:
     return json.dumps([mentions, d.sentences, d.aliases], ensure_ascii=False, separators=(",", ":"))
 
 
-def _load(text: str | None) -> UnitDerivation:
+def load_derivation(text: str | None) -> UnitDerivation:
+    """A unit's derivation from the column `derived`."""
     if text is None:
         return _NOTHING
     mentions, sentences, aliases = json.loads(text)
