@@ -23,7 +23,8 @@ ROOT = Path(__file__).resolve().parents[1]
 LIGHT = {"mmkg"}
 # Together with the classes of the public names, before a base is opened.
 PUBLIC = {
-    "mmkg", "mmkg.config", "mmkg.display", "mmkg.displaystyle", "mmkg.errors", "mmkg.kb", "mmkg.models", "mmkg.reasons", "mmkg.types",
+    "mmkg", "mmkg.config", "mmkg.display", "mmkg.displaystyle", "mmkg.errors", "mmkg.kb", "mmkg.kb.asking",
+    "mmkg.kb.changing", "mmkg.kb.opened", "mmkg.kb.telling", "mmkg.kb.upkeep", "mmkg.models", "mmkg.reasons", "mmkg.types",
 }  # fmt: skip
 # `mmkg --help` and completion.
 HELP = PUBLIC | {"mmkg.schema", "mmkg.cli"}

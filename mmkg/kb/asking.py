@@ -1,0 +1,182 @@
+"""Searching and asking, and the ranker that orders what is found."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path as FilePath
+from typing import TYPE_CHECKING, Any
+
+from mmkg.errors import MissingDependencyError, NotFoundError
+from mmkg.kb.opened import OpenBase, reads
+from mmkg.models import aim_at_pictures, pixel_space
+from mmkg.types import Answer, Evidence, Modality
+
+if TYPE_CHECKING:
+    from mmkg.protocols import Generator, IndexView
+    from mmkg.retrieve.explain import Standing
+    from mmkg.retrieve.retriever import HybridRetriever
+    from mmkg.showing import Reader
+    from mmkg.training import RankerReport
+
+
+class Asks(OpenBase):
+    """From a question to evidence and answers."""
+
+    def retriever(self) -> HybridRetriever:
+        """The retriever over the newest generation."""
+        from mmkg.retrieve.retriever import HybridRetriever
+
+        with self._lock:
+            reader = self._read()
+            if self._retriever is None or self._retriever[0] != reader.generation.no:
+                self._models.check(reader.manifest)
+                text = self.text_encoder
+                pixels = pixel_space(text)
+                retriever = HybridRetriever(
+                    reader.index,
+                    reader=reader,
+                    extractor=self.extractor,
+                    encode_query=None if text is None else lambda question: text.encode_query([question])[0],
+                    text_space=text.space.key if text else None,
+                    pixel_space=pixels,
+                    pixel_query=aim_at_pictures if pixels else None,
+                    reranker=self._reranker,
+                    encode=None if text is None else text.encode_query,
+                    rankers=self._models.rankers(self.root),
+                    phrases=self._models.phrases,
+                )
+                self._retriever = (reader.generation.no, retriever)
+            return self._retriever[1]
+
+    def index(self) -> IndexView:
+        """The arrays of the newest generation."""
+        return self._read().index
+
+    @reads
+    def search(
+        self,
+        query: str | None = None,
+        *,
+        image: str | FilePath | bytes | None = None,
+        k: int = 10,
+        modality: str | Modality | Iterable[str | Modality] | None = None,
+        effort: int | None = None,
+        mode: str | Iterable[str] = "hybrid",
+    ) -> list[Evidence]:
+        """The k best units for a text, or for a picture, each with why it was found.
+
+        modality: text, image, audio, video, or several; None is all. effort: 0 (the walk alone) to 3 (three ranked passes);
+        None is the setting. mode: hybrid, or any of lexical, dense, graph. Raises ValueError for k < 1, another effort or mode.
+        """
+        if k < 1:
+            raise ValueError(f"k must be at least 1, got {k}")
+        wanted = _modalities(modality)
+        if image is not None:
+            encoder = self.image_encoder
+            if encoder is None:
+                raise MissingDependencyError(
+                    "searching by picture needs an image encoder", hint='pip install "mmkg[torch,models]"'
+                )
+            data = image if isinstance(image, bytes) else FilePath(image).read_bytes()
+            return self.retriever().search_image(encoder.encode_document([data])[0], k=k, modalities=wanted)
+        if not query or not query.strip():
+            raise ValueError("give a text or a picture to search for")
+        effort = self.settings.effort if effort is None else effort
+        modes = (mode,) if isinstance(mode, str) else tuple(mode)
+        return self.retriever().retrieve(query, k=k, modalities=wanted, effort=effort, modes=modes)
+
+    @reads
+    def why_not(self, question: str, unit: str, *, k: int = 10, effort: int | None = None) -> Standing:
+        """Where a unit (id or a unique prefix) stands for a question, and why. Raises NotFoundError."""
+        kind, found = self._read().resolve(unit)
+        if kind != "unit":
+            raise NotFoundError(f"{unit} is a {kind}, not a unit", hint="`mmkg search --json` shows the ids of units")
+        at = self._read().index.units_by_id([found])[0]
+        return self.retriever().standing(question, at, k=k, effort=self.settings.effort if effort is None else effort)
+
+    def train_ranker(
+        self,
+        questions: str | FilePath,
+        *,
+        out: str | FilePath | None = None,
+        force: bool = False,
+        progress: Callable[[str, int, int, int], None] | None = None,
+    ) -> RankerReport:
+        """Fit the ranker on questions with known sources (JSON Lines); kept in the base, or in `out`, if it is better.
+
+        Raises ConfigError for questions that cannot be read or used.
+        """
+        from mmkg.retrieve.ranker import BASE_FILE
+        from mmkg.training import read_questions, train_ranker
+
+        asked = read_questions(FilePath(questions), self._read())
+        target = self.root / BASE_FILE if out is None else FilePath(out)
+        current = self._models.rankers(self.root)
+        report = train_ranker(self.retriever(), asked, current, target, force=force, progress=progress)
+        self._retriever = None
+        return report
+
+    def forget_ranker(self) -> bool:
+        """Go back to the packaged ranker; False if the base has none of its own."""
+        from mmkg.retrieve.ranker import BASE_FILE
+
+        held = (self.root / BASE_FILE).exists()
+        (self.root / BASE_FILE).unlink(missing_ok=True)
+        self._retriever = None
+        return held
+
+    @reads
+    def ask(
+        self,
+        question: str,
+        *,
+        k: int = 8,
+        generator: Generator | None = None,
+        modality: str | None = None,
+        effort: int | None = None,
+    ) -> Answer:
+        """A short answer whose sentences cite what they stand on, or found=False.
+
+        generator: default the extractive one, which calls no model. `answer.evidence` is what it was given.
+        """
+        from mmkg.generate.extractive import ExtractiveGenerator
+
+        started = time.perf_counter()
+        evidence = self.search(question, k=k, modality=modality, effort=effort)
+        searched = time.perf_counter()
+        if generator is None:
+            generator = ExtractiveGenerator(encoder=self.text_encoder, extractor=self.extractor)
+        answer = generator.generate(question, evidence)
+        reader = self._read()
+        citations = tuple(replace(c, locator=_refined(reader, c.document.id, c.locator)) for c in answer.citations)
+        done = time.perf_counter()
+        timings = {"search": searched - started, "answer": done - searched, **answer.timings}
+        return replace(answer, citations=citations, timings={k: round(v, 4) for k, v in timings.items()})
+
+
+def _modalities(value: str | Modality | Iterable[str | Modality] | None) -> frozenset[Modality] | None:
+    if value is None:
+        return None
+    names = [value] if isinstance(value, str) else list(value)
+    try:
+        return frozenset(Modality(n) for n in names)
+    except ValueError as e:
+        raise ValueError(f"unknown modality in {names}; known: {', '.join(Modality)}") from e
+
+
+def _refined(reader: Reader, document: str, locator: Any) -> Any:
+    """The box of the quoted lines, where pages are known."""
+    if locator.chars is None:
+        return locator
+    try:
+        found = reader.locate(document, *locator.chars)
+    except NotFoundError:  # removed while the answer was made
+        return locator
+    return replace(
+        locator,
+        page=found.page or locator.page,
+        bbox=found.bbox or locator.bbox,
+        seconds=found.seconds or locator.seconds,
+    )
