@@ -10,12 +10,14 @@ import hashlib
 import logging
 import os
 import stat
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 
@@ -23,8 +25,10 @@ from mmkg.config import Settings
 from mmkg.encode.speech import SpeechModel
 from mmkg.errors import EncodeError, StoreDamagedError
 from mmkg.hearing import NOT_HEARD, hear
+from mmkg.ingest.message import MESSAGE
 from mmkg.ingest.pool import Outcome, ParserPool
 from mmkg.ingest.sniff import check_name
+from mmkg.ingest.unpack import ARCHIVE, DEEPEST, ZIP, has_members
 from mmkg.listing import path_of, recording_of, subtitles_of, weight
 from mmkg.protocols import Encoder, Extractor, ProgressCallback
 from mmkg.reasons import KEPT, code_of, reason
@@ -34,6 +38,7 @@ from mmkg.store.folder.writer import FolderWriter, SourceChange
 from mmkg.store.neo4j.writer import REMOVED_MEANWHILE, ServerWriter
 from mmkg.texts import content_key, encoder_texts
 from mmkg.types import DocumentFacts, FileReport, NameSpan, Progress, Unit
+from mmkg.unpacking import Budget, Container, Unpacked, Unpacker, batches
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +94,7 @@ class Adder:
         progress: ProgressCallback | None = None,
         uris: Mapping[Path, str] | None = None,
     ) -> None:
-        self._uris = uris or {}
+        self._uris = dict(uris or {})
         self.writer, self.settings = writer, settings
         self.extractor, self.text_encoder, self.image_encoder = extractor, text_encoder, image_encoder
         self.speech = speech
@@ -106,6 +111,10 @@ class Adder:
         self._again: list[Path] = []
         """Files to look at once more: another file with their bytes was rejected for its own name."""
         self._staged_units = 0
+        self._containers: list[Container] = []
+        """Archives and messages whose members are to be taken out."""
+        self._around: dict[Path, Container] = {}
+        """The container that a file of the temporary folder came out of."""
 
     def run(self, files: Sequence[Path], *, prune: Sequence[Path] = ()) -> AddReport:
         """Bring the files in. prune: folders under which sources whose file is gone are dropped."""
@@ -113,15 +122,10 @@ class Adder:
         self._weights = {p: weight(p) for p in files}
         self._weight_left = self._weight_all = sum(self._weights.values())
         with ParserPool(self.settings) as pool:
-            for outcome in self._timed_iter("parse", pool.map(self._to_parse(files), beside=_subtitles)):
-                self._take(outcome)
-            while self._again:
-                again, self._again = self._again, []
-                for outcome in self._timed_iter("parse", pool.map(self._to_parse(again), beside=_subtitles)):
-                    self._take(outcome)
-        self._encode_and_stage()
-        for left in [f for files in self._waiting.values() for f in files]:
-            self._settle(left, "failed", reason=reason("changed", "the file changed while it was read; add it again"))
+            self._parse(pool, files)
+            if self._containers:
+                with Unpacker(self.settings) as unpacker:
+                    self._open_containers(pool, unpacker)
         self._commit()
         self._prune(prune)
         self.writer.drop_unclaimed()
@@ -132,6 +136,92 @@ class Adder:
         self.report.seconds = time.monotonic() - self._started
         return self.report
 
+    def _parse(self, pool: ParserPool, files: Sequence[Path]) -> None:
+        """Parse what is new of these files and stage all of it."""
+        for outcome in self._timed_iter("parse", pool.map(self._to_parse(files), beside=_subtitles)):
+            self._take(outcome)
+        while self._again:
+            again, self._again = self._again, []
+            for outcome in self._timed_iter("parse", pool.map(self._to_parse(again), beside=_subtitles)):
+                self._take(outcome)
+        self._encode_and_stage()
+        for left in [f for files in self._waiting.values() for f in files]:
+            self._settle(left, "failed", reason=reason("changed", "the file changed while it was read; add it again"))
+        self._waiting.clear()
+
+    # ---- archives and attachments ----
+
+    def _open_containers(self, pool: ParserPool, unpacker: Unpacker) -> None:
+        """Bring in what lies in the containers met so far, and in those inside them, while their files are there."""
+        waiting, self._containers = self._containers, []
+        while waiting:
+            with tempfile.TemporaryDirectory(prefix="mmkg-unpacked-") as folder:
+
+                def unpack(container: Container, folder: Path = Path(folder)) -> Unpacked:
+                    with _Timer(self.report.timings, "unpack"):
+                        return unpacker.unpack(container, folder)
+
+                batch = next(batches(waiting, unpack))
+                files: list[Path] = []
+                for container, unpacked in batch:
+                    files += unpacked.files
+                    self._uris |= unpacked.files
+                    self._around |= dict.fromkeys(unpacked.files, container)
+                    self._opened(container, unpacked)
+                self._total += len(files)
+                weights = {p: weight(p) for p in files}
+                self._weights |= weights
+                self._weight_all += sum(weights.values())
+                self._weight_left += sum(weights.values())
+                self._parse(pool, files)
+                if self._containers:
+                    self._open_containers(pool, unpacker)
+                for path in files:
+                    del self._uris[path], self._around[path]
+
+    def _opened(self, container: Container, unpacked: Unpacked) -> None:
+        """Say what became of a container itself and of what could not be taken out of it; drop what is no longer in it."""
+        for uri, (status, why) in unpacked.refused.items():
+            self._settle(_File(container.path, uri, 0, container.mtime_ns), status, reason=why)
+        before = self.writer.sources_inside(container.uri)
+        trouble = unpacked.trouble
+        if not trouble:
+            self._drop(unpacked.gone(container.uri, before))
+        elif before:
+            trouble += KEPT
+        if container.media_type == ZIP:
+            file = _File(container.path, container.uri, container.path.stat().st_size, container.mtime_ns)
+            self._settle(file, unpacked.status, reason=trouble or reason("archive", ARCHIVE), opened=True)
+        elif trouble:
+            log.warning("%s: its attachments could not be taken out: %s", container.uri, trouble)
+
+    def _drop(self, uris: Sequence[str]) -> None:
+        """Sources that are no longer there."""
+        self._changes += [SourceChange(uri=u, document=None, drop=True) for u in uris]
+        self.report.documents += [
+            FileReport(uri=u, status="removed", reason=reason("gone", "no longer in its archive")) for u in uris
+        ]
+
+    def _look_inside(self, file: _File, media_type: str) -> str:
+        """Have a container opened later. Returns why it is not, "" if it is."""
+        around = self._around.get(file.path)
+        depth = around.depth + 1 if around else 0
+        if depth >= DEEPEST:
+            return reason("nested", f"an archive inside {DEEPEST} others is not opened")
+        if file.uri.startswith("file:"):
+            budget = around.budget if around else Budget.of(self.settings)
+            self._containers.append(
+                Container(
+                    path=file.path,
+                    uri=file.uri,
+                    media_type=media_type,
+                    mtime_ns=file.mtime_ns,
+                    depth=depth,
+                    budget=budget,
+                )
+            )
+        return ""
+
     # ---- deciding what is new ----
 
     def _to_parse(self, files: Sequence[Path]) -> Iterator[Path]:
@@ -141,7 +231,7 @@ class Adder:
             if file is None:
                 continue
             if (recording := recording_of(path)) is not None:
-                self._settle(file, "skipped", reason=reason("subtitles", f"taken in with {recording.name}"))
+                self._settle(file, "skipped", reason=reason("subtitles", f"taken in with {self._name_of(recording)}"))
                 continue
             sha256 = ""
             if file.size <= self.settings.limits.bytes:
@@ -181,6 +271,10 @@ class Adder:
             return None
         return file
 
+    def _name_of(self, path: Path) -> str:
+        """The name of a file as its user knows it."""
+        return unquote(self._uris[path].rsplit("/", 1)[-1]) if path in self._uris else path.name
+
     def _known(self, file: _File, document: str) -> None:
         """Bytes that the base already shows."""
         source = self.writer.source(file.uri)
@@ -205,6 +299,11 @@ class Adder:
         file = self._stat(path)
         others = self._waiting.pop(outcome.sha256, []) if outcome.sha256 else []
         if file is None:
+            return
+        if code_of(outcome.reason) == "archive":
+            for f in (file, *self._honest(others, outcome.media_type)):
+                if why := self._look_inside(f, outcome.media_type):
+                    self._settle(f, "rejected", reason=why)
             return
         if outcome.status != "ok" or outcome.parsed is None:
             if code_of(outcome.reason) == "name":
@@ -352,6 +451,8 @@ class Adder:
 
     def _add_source(self, file: _File, document: str, *, status: str = "", reason: str = "") -> None:
         before = self.writer.source(file.uri)
+        if not self._has_members(file, document) and before:
+            self._drop(list(self.writer.sources_inside(file.uri)))
         status = status or ("updated" if before and before[0] else "added")
         self._changes.append(
             SourceChange(
@@ -360,11 +461,28 @@ class Adder:
         )
         self._reports.append((FileReport(uri=file.uri, status=status, id=document, reason=reason), file.path))
 
-    def _settle(self, file: _File, status: str, *, document: str = "", reason: str = "") -> None:
-        """A file that changes no document, unless it is empty now: then what it held before goes."""
+    def _has_members(self, file: _File, document: str) -> bool:
+        """Whether a document that is in, or staged, is a message with attachments; they are looked at then."""
+        if self.writer.media_type(document) != MESSAGE:
+            return False
+        found = has_members(MESSAGE, self.writer.facts(document).meta)
+        if found and (why := self._look_inside(file, MESSAGE)):
+            log.warning("%s: its attachments are left out: %s", file.uri, why)
+        return found
+
+    def _settle(self, file: _File, status: str, *, document: str = "", reason: str = "", opened: bool = False) -> None:
+        """A file that changes no document, unless it is empty now: then what it held before goes.
+
+        opened: an archive, whose members are judged by themselves.
+        """
+        if status == "unchanged":
+            self._has_members(file, document)
         before = self.writer.source(file.uri) if status != "unchanged" else None
-        if before and before[0] and status in ("failed", "rejected"):
+        inside = self.writer.sources_inside(file.uri) if before and not opened else {}
+        if before and (before[0] or inside) and status in ("failed", "rejected"):
             reason += KEPT
+        elif inside:
+            self._drop(list(inside))
         change = SourceChange(
             uri=file.uri, document=None, status=status, reason=reason, size=file.size, mtime_ns=file.mtime_ns
         )

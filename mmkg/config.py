@@ -23,7 +23,9 @@ class Limits:
     pixels: int = 100_000_000
     """Width x height of one picture, checked before it is decoded."""
     expanded_bytes: int = 1 * 2**30
-    """Decompressed size of a container (DOCX) or of one PDF stream."""
+    """Decompressed size of a container (DOCX), of one PDF stream, or of all that lies in an archive."""
+    members: int = 10_000
+    """Files in an archive, with those in archives inside it."""
     characters: int = 50_000_000
     media_seconds: float = 14_400.0
     """Length of a recording, as decoded; four hours."""

@@ -7,7 +7,7 @@ import glob as globbing
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 from urllib.request import url2pathname
 
 from mmkg.errors import NotFoundError
@@ -105,8 +105,41 @@ def recording_of(path: Path) -> Path | None:
     return next((p for p in beside if subtitles_of(p) is not None), None)
 
 
+INSIDE = "!/"
+"""Between an archive's URI and the name of a member. A "!" of a name is written %21, so it stands nowhere else."""
+
+
+def member_uri(archive: str, name: str) -> str:
+    """URI of a member of an archive.
+
+    >>> member_uri("file:///a.zip", "1962/Wow! & so on.pdf")
+    'file:///a.zip!/1962/Wow%21%20%26%20so%20on.pdf'
+    """
+    return archive + INSIDE + quote(name, safe="/", errors="surrogatepass")
+
+
+def source_uri(name: str) -> str:
+    """URI of what a user names: a URI as it is, or a path; letters.zip!/gale.pdf is a file in an archive.
+
+    A file whose own name ends with "!" in its folder is meant rather than an archive, where it is there.
+    """
+    if "://" in name or name.startswith("text:"):
+        return name
+    archive, inside, member = name.partition(INSIDE)
+    if inside and not os.path.exists(name):
+        return member_uri(Path(os.path.abspath(archive)).as_uri(), member)
+    return Path(os.path.abspath(name)).as_uri()
+
+
+def ending(name: str) -> str:
+    """What a user gives as the end of a path, as it stands in a URI."""
+    return INSIDE.join(quote(part, errors="surrogatepass") for part in name.split(INSIDE))
+
+
 def path_of(uri: str) -> Path:
-    """The file of a source."""
+    """The file of a source; of a member of an archive, the outermost archive."""
+    if uri.startswith("file:"):
+        uri = uri.partition(INSIDE)[0]
     return Path(url2pathname(urlsplit(uri).path) if uri.startswith("file:") else uri)
 
 

@@ -32,11 +32,13 @@ REASONS: dict[str, Reason] = {
     "unsupported": Reason(("skipped",), "no loader for this kind of file"),
     "not-a-file": Reason(("skipped", "rejected"), "a folder, pipe, socket or device where a file is expected"),
     "subtitles": Reason(("skipped",), "the subtitles of a recording beside it: one document with that"),
+    "archive": Reason(("skipped",), "an archive: each file in it is a document of its own"),
     # limits: one for each key of [limits]
     "bytes": Reason(("rejected",), "larger than limits.bytes, or its parser wrote as much"),
     "pages": Reason(("rejected",), "more pages than limits.pages"),
     "pixels": Reason(("rejected",), "a picture of more than limits.pixels"),
     "expanded_bytes": Reason(("rejected",), "unpacks to more than limits.expanded_bytes"),
+    "members": Reason(("rejected",), "an archive of more files than limits.members"),
     "characters": Reason(("rejected",), "more text than limits.characters"),
     "media_seconds": Reason(("rejected",), "a recording longer than limits.media_seconds"),
     "seconds": Reason(("rejected",), "parsing took longer than limits.seconds"),
@@ -46,6 +48,7 @@ REASONS: dict[str, Reason] = {
     "damaged": Reason(("rejected",), "cut short, or not what its format prescribes"),
     "encrypted": Reason(("rejected",), "needs a password"),
     "name": Reason(("rejected",), "its extension promises another format than its bytes are"),
+    "member": Reason(("rejected",), "an entry of an archive whose name leads outside it"),
     "not-text": Reason(("rejected",), "of no known format, and not text either"),
     "encoding": Reason(("rejected",), "text in an encoding that cannot be told with confidence"),
     "crash": Reason(("rejected",), "its parser process died of it"),
@@ -57,10 +60,20 @@ REASONS: dict[str, Reason] = {
     "stopped": Reason(("failed",), "the run was stopped before the file was parsed"),
     "dependency": Reason(("failed",), "an optional package that its format needs is not installed"),
     "model": Reason(("failed",), "a model gave no usable vector for its text; nothing of it was kept"),
-    "gone": Reason(("removed",), "the file is no longer there (`add --prune`)"),
+    "gone": Reason(("removed",), "the file is no longer there (`add --prune`), or no longer in its archive"),
 }
 
-LIMIT_CODES = ("bytes", "pages", "pixels", "expanded_bytes", "characters", "media_seconds", "seconds", "memory")
+LIMIT_CODES = (
+    "bytes",
+    "pages",
+    "pixels",
+    "expanded_bytes",
+    "members",
+    "characters",
+    "media_seconds",
+    "seconds",
+    "memory",
+)
 """Codes of the limits, in the order of config.Limits."""
 
 KEPT = " (the version read before stays)"

@@ -1,10 +1,12 @@
-"""E-mail messages (EML): who wrote to whom when, and the words; attachments are named, not opened."""
+"""E-mail messages (EML): who wrote to whom when, and the words. Attachments are documents of their own (see unpack)."""
 
 from __future__ import annotations
 
 import email
 import email.policy
+import mimetypes
 import re
+from dataclasses import dataclass
 from email.message import EmailMessage
 from pathlib import Path
 
@@ -56,20 +58,50 @@ def load_message(path: Path, media_type: str, limits: Limits, ocr: bool) -> RawD
     meta = {name: value for name in _SHOWN if (value := _field(parsed, name))}
     # Names are in the head of a message as often as in its words, and are asked for as often.
     builder.add("\n".join(f"{name.capitalize()}: {value}" for name, value in meta.items()))
-    attached: list[str] = []
-    _add_words(parsed, builder, attached, _PARTS)
-    notes = (f"attachments are not opened: {', '.join(attached[:5])}",) if attached else ()
-    if attached:
+    _add_words(parsed, builder)
+    if attached := [a.name for a in attachments(parsed)]:
         meta["attachments"] = clean_property(", ".join(attached), 500)
-    return RawDocument(
-        media_type=media_type, text=builder.text, name=subject, blocks=tuple(builder.blocks), meta=meta, notes=notes
-    )
+    return RawDocument(media_type=media_type, text=builder.text, name=subject, blocks=tuple(builder.blocks), meta=meta)
 
 
-def _add_words(message: EmailMessage, builder: TextBuilder, attached: list[str], left: int) -> None:
-    parts = [p for p, _ in zip(message.walk(), range(left), strict=False) if not p.is_multipart()]
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A part of a message that is no body. name: as a file name without folders, made from the part's kind if it has none."""
+
+    name: str
+    part: EmailMessage
+
+    def content(self) -> bytes:
+        """Its bytes; what cannot be decoded is taken as it stands."""
+        data = self.part.get_payload(decode=True)
+        return data if isinstance(data, bytes) else str(self.part.get_payload()).encode("utf-8", "replace")
+
+
+def attachments(message: EmailMessage) -> list[Attachment]:
+    """The attachments of a message and of messages inside it, in their order."""
+    parts, bodies = _parts(message)
+    body = {id(p) for p in bodies}
+    return [Attachment(_file_name(p, n), p) for n, p in enumerate(parts, 1) if id(p) not in body]
+
+
+def _file_name(part: EmailMessage, number: int) -> str:
+    try:
+        given = part.get_filename() or ""
+    except (ValueError, LookupError, IndexError, AttributeError, TypeError):  # a header the parser stumbles over
+        given = ""
+    name = clean_property(given, 200).replace("\\", "/").rpartition("/")[2].strip(". ")
+    return name or f"part-{number}{mimetypes.types_map.get(part.get_content_type(), '')}"
+
+
+def _parts(message: EmailMessage) -> tuple[list[EmailMessage], list[EmailMessage]]:
+    """(all parts that have no parts, those of them that are words of the message itself)."""
+    parts = [p for p, _ in zip(message.walk(), range(_PARTS), strict=False) if not p.is_multipart()]
     bodies = [p for p in parts if p.get_content_disposition() != "attachment" and p.get_content_maintype() == "text"]
-    attached += [clean_property(p.get_filename() or p.get_content_type(), 100) for p in parts if p not in bodies]
+    return parts, bodies
+
+
+def _add_words(message: EmailMessage, builder: TextBuilder) -> None:
+    _, bodies = _parts(message)
     plain = [p for p in bodies if p.get_content_subtype() != "html"]
     for part in plain or bodies:
         try:

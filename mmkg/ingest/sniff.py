@@ -17,7 +17,8 @@ from mmkg.ingest.words import word_set
 HEAD_BYTES = 64 * 1024
 BINARY = "application/octet-stream"
 DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
-_OOXML = "application/vnd.openxmlformats-officedocument."
+XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+PPTX = "application/vnd.openxmlformats-officedocument.presentationml.presentation"
 
 _MAGIC: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\x89PNG\r\n\x1a\n", "image/png"),
@@ -64,6 +65,9 @@ _EXTENSIONS = {
     "pdf": "pdf",
     "docx": "docx",
     "epub": "epub",
+    "pptx": "pptx",
+    "xlsx": "xlsx",
+    "zip": "zip",
     "eml": "text",
     **dict.fromkeys(word_set("png jpg jpeg jpe jfif webp gif tif tiff bmp dib heic heif avif"), "image"),
     **dict.fromkeys(word_set("mp3 flac wav ogg oga opus m4a aac aif aiff wma amr mid"), "audio"),
@@ -75,6 +79,14 @@ _EXTENSIONS = {
         ),
         "text",
     ),
+}
+_OWN = {
+    "application/pdf": "pdf",
+    DOCX: "docx",
+    PPTX: "pptx",
+    XLSX: "xlsx",
+    "application/epub+zip": "epub",
+    "application/zip": "zip",
 }
 _TEXT_TYPES = frozenset({"message/rfc822", "application/json", "application/jsonl", "application/xml", "image/svg+xml"})
 
@@ -104,13 +116,9 @@ def sniff_bytes(data: bytes) -> str:
 
 
 def family(media_type: str) -> str:
-    """pdf, docx, epub, image, audio, video, text, or "other": within one, the extension of a name does not matter."""
-    if media_type == "application/pdf":
-        return "pdf"
-    if media_type == DOCX:
-        return "docx"
-    if media_type == "application/epub+zip":
-        return "epub"
+    """pdf, docx, pptx, xlsx, epub, zip, image, audio, video, text, or "other": within one, the extension does not matter."""
+    if media_type in _OWN:
+        return _OWN[media_type]
     if media_type in _TEXT_TYPES or media_type.startswith("text/"):
         return "text"
     kind = media_type.partition("/")[0]
@@ -193,10 +201,14 @@ def _zip_type(file: BinaryIO) -> str:
         raise LoadError("the zip container is damaged or cut short", hint="copy or save the file again") from e
     if "word/document.xml" in names:
         return DOCX
-    if "xl/workbook.xml" in names or "xl/workbook.bin" in names:
-        return _OOXML + "spreadsheetml.sheet"
+    if "xl/workbook.xml" in names:
+        return XLSX
+    if "xl/workbook.bin" in names:
+        return "application/vnd.ms-excel.sheet.binary.macroEnabled.12"
     if "ppt/presentation.xml" in names:
-        return _OOXML + "presentationml.presentation"
+        return PPTX
+    if "META-INF/MANIFEST.MF" in names and not kind:
+        return "application/java-archive"  # a program, not an archive of files to read
     if kind and re.fullmatch(r"[\w.+-]+/[\w.+-]+", kind.strip()):
         return kind.strip()
     return "application/zip"

@@ -24,6 +24,7 @@ from mmkg.ingest.loaders import find_loader
 from mmkg.ingest.sniff import BINARY, check_name, sniff
 from mmkg.ingest.source import UnreadableError, open_source
 from mmkg.ingest.subtitles import with_subtitles
+from mmkg.ingest.unpack import ARCHIVE, ZIP
 from mmkg.ingest.wire import STARVED
 from mmkg.listing import MOST_SUBTITLES
 from mmkg.reasons import reason
@@ -98,6 +99,8 @@ def parse(
                 return found | _why("rejected", "name", lie), []
             if media_type == BINARY:
                 return found | _why("rejected", *_binary_reason(source.path)), []
+            if media_type == ZIP:
+                return found | _why("skipped", "archive", ARCHIVE), []
             raw = find_loader(media_type)(source.path, media_type, limits, ocr)
             if len(raw.text) > limits.characters:
                 raise LimitExceededError("characters", f"the text is longer than {limits.characters} characters")

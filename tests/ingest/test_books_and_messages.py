@@ -94,7 +94,7 @@ def test_a_message_has_its_people_its_subject_and_its_words(tmp_path):
     assert facts.meta["from"] == "Perpetua Gale <gale@example.org>"
     assert facts.text.count("stuck") == 1, "one of the alternatives is read"
     assert "From: Perpetua Gale" in facts.text
-    assert notes == ["attachments are not opened: gauge.png"]
+    assert (notes, facts.meta["attachments"]) == ([], "gauge.png")
     same = tmp_path / "a.txt"
     same.write_bytes(bytes(mail))
     assert facts_of(same)[0] == facts, "what it is follows from its bytes, not its name"

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Mapping
-from pathlib import Path
-from urllib.parse import quote
 
 from mmkg.errors import NotFoundError
+from mmkg.listing import INSIDE, ending, source_uri
 from mmkg.store.folder.facts import read
 from mmkg.store.folder.ledger import Ledger
 from mmkg.types import Cue, DocumentFacts
@@ -67,12 +65,23 @@ class LedgerLookups:
     def all_sources(self) -> list[str]:
         return [u for (u,) in self.ledger.rows("SELECT uri FROM source ORDER BY uri")]
 
+    def sources_inside(self, uri: str) -> dict[str, str]:
+        """uri -> document id ("" if none) of the sources that lie in an archive, at any depth."""
+        inside = uri + INSIDE
+        return dict(
+            self.ledger.rows(
+                "SELECT uri, coalesce(document, '') FROM source WHERE uri >= ? AND uri < ?",
+                (inside, inside + "\U0010ffff"),
+            )
+        )
+
     def match_sources(self, name: str) -> dict[str, str]:
         """uri -> document id ("" if none) of the sources that a user's word means.
 
-        It may be a URI, a path, a folder, a document id (or a prefix of at least 6 digits), or the end of a path.
+        It may be a URI, a path, a folder, a document id (or a prefix of at least 6 digits), or the end of a path. What lies in
+        an archive is meant with it.
         """
-        uri = name if "://" in name or name.startswith("text:") else Path(os.path.abspath(name)).as_uri()
+        uri = source_uri(name)
         sql = "SELECT uri, coalesce(document, '') FROM source WHERE "
         below = uri.rstrip("/") + "/"
         rows = self.ledger.rows(f"{sql} uri = ? OR (uri >= ? AND uri < ?)", (uri, below, below + "\U0010ffff"))
@@ -81,8 +90,11 @@ class LedgerLookups:
             if len({d for _, d in rows}) > 1:
                 raise NotFoundError(f"{name} is the beginning of several documents", hint="give more of the id")
         if not rows:
-            rows = self.ledger.rows(f"{sql} substr(uri, -length(?)) = ?", (f"/{quote(name)}", f"/{quote(name)}"))
-        return dict(rows)
+            rows = self.ledger.rows(f"{sql} substr(uri, -length(?)) = ?", (f"/{ending(name)}", f"/{ending(name)}"))
+        found = dict(rows)
+        for archive in list(found):
+            found |= self.sources_inside(archive)
+        return found
 
     def images_without(self, space: str) -> list[tuple[str, str]]:
         """(document id, sha256 of the picture) of visible images that have no vector in this space."""

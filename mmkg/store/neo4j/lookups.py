@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
-from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from mmkg.errors import NotFoundError
+from mmkg.listing import INSIDE, ending, source_uri
 from mmkg.store.neo4j.connection import Connection
 from mmkg.store.neo4j.facts import read_facts
 from mmkg.types import DocumentFacts
@@ -52,19 +50,27 @@ class ServerLookups:
         """Every URI; a list of all."""
         return [r["uri"] for r in self.connection.rows("MATCH (s:_Source) RETURN s._uri AS uri ORDER BY uri")]
 
+    def sources_inside(self, uri: str) -> dict[str, str]:
+        """uri -> document id ("" if none) of the sources that lie in an archive, at any depth."""
+        return self._matching("s._uri STARTS WITH $inside", inside=uri + INSIDE)
+
     def match_sources(self, name: str) -> dict[str, str]:
         """uri -> document id ("" if none) of the sources that a user's word means.
 
-        It may be a URI, a path, a folder, a document id (or a prefix of at least 6 digits), or the end of a path.
+        It may be a URI, a path, a folder, a document id (or a prefix of at least 6 digits), or the end of a path. What lies in
+        an archive is meant with it.
         """
-        uri = name if "://" in name or name.startswith("text:") else Path(os.path.abspath(name)).as_uri()
+        uri = source_uri(name)
         below = uri.rstrip("/") + "/"
         rows = self._matching("s._uri = $a OR s._uri STARTS WITH $b", a=uri, b=below)
         if not rows and re.fullmatch("[0-9a-f]{6,64}", name):
             rows = self._matching("s._document STARTS WITH $a", a=name)
             if len(set(rows.values())) > 1:
                 raise NotFoundError(f"{name} is the beginning of several documents", hint="give more of the id")
-        return rows or self._matching("s._uri ENDS WITH $a OR s._uri ENDS WITH $b", a=f"/{quote(name)}", b=f"/{name}")
+        found = rows or self._matching("s._uri ENDS WITH $a OR s._uri ENDS WITH $b", a=f"/{ending(name)}", b=f"/{name}")
+        for archive in list(found):
+            found |= self.sources_inside(archive)
+        return found
 
     def _matching(self, condition: str, **parameters: Any) -> dict[str, str]:
         text = f"MATCH (s:_Source) WHERE {condition} RETURN s._uri AS uri, coalesce(s._document, '') AS id ORDER BY uri"
