@@ -19,7 +19,7 @@ from mmkg.ingest.textbuild import clean_property, clean_text
 
 _SKIPPED = frozenset(("del", "moveFrom", "Fallback", "pPr", "rPr", "instrText", "tblPr", "trPr", "tcPr", "sectPr"))
 _AUTOMATIC_ALT = re.compile(
-    r"\s*Description automatically generated.*$|^(?:picture|image|graphic|grafik|bild|photo|shape|diagram)\s*\d*$",
+    r"\s*Description automatically generated.*$|^(?:picture|image|graphic|grafik|bild|photo|shape|diagram)\s*\d*$|^\S+\.(?:png|jpe?g|gif|emf|wmf|bmp|tiff?|svg)$",
     re.IGNORECASE,
 )
 
@@ -52,7 +52,7 @@ def local(element: Any) -> str:
     return tag.rsplit("}", 1)[-1] if isinstance(tag, str) else ""
 
 
-def _attribute(element: Any, name: str) -> str:
+def attribute(element: Any, name: str) -> str:
     """An attribute by its local name: the strict variant of the format has other namespaces."""
     for key, value in element.attrib.items():
         if key.rsplit("}", 1)[-1] == name:
@@ -60,7 +60,8 @@ def _attribute(element: Any, name: str) -> str:
     return ""
 
 
-def _child(element: Any, *names: str) -> Any | None:
+def child(element: Any, *names: str) -> Any | None:
+    """The first child of that name, and on from there; None where one is missing."""
     for name in names:
         found = next((c for c in element if local(c) == name), None)
         if found is None:
@@ -76,10 +77,10 @@ def read_styles(container: Container, folder: str) -> dict[str, Style]:
     for style in () if tree is None else tree:
         if local(style) != "style":
             continue
-        name, based, outline = (_child(style, *path) for path in (("name",), ("basedOn",), ("pPr", "outlineLvl")))
+        name, based, outline = (child(style, *path) for path in (("name",), ("basedOn",), ("pPr", "outlineLvl")))
         level = _outline(outline)
-        label = _attribute(name, "val") if name is not None else ""
-        own[_attribute(style, "styleId")] = (label, _attribute(based, "val") if based is not None else "", level)
+        label = attribute(name, "val") if name is not None else ""
+        own[attribute(style, "styleId")] = (label, attribute(based, "val") if based is not None else "", level)
     out = {}
     for key, (label, _, _) in own.items():
         level, at, seen = None, key, set()
@@ -99,7 +100,7 @@ def _named_level(name: str) -> int | None:
 
 
 def _outline(element: Any | None) -> int | None:
-    value = _attribute(element, "val") if element is not None else ""
+    value = attribute(element, "val") if element is not None else ""
     # Level 9 means body text.
     return int(value) + 1 if value.isdigit() and int(value) < 9 else None
 
@@ -132,15 +133,15 @@ def _paragraph(element: Any, styles: Mapping[str, Style]) -> list[Item]:
     pictures: list[Item] = []
     _gather(element, words, pictures)
     text = clean_text("".join(words))
-    properties = _child(element, "pPr")
+    properties = child(element, "pPr")
     style = Style("", -1)
     listed = False
     if properties is not None:
-        named, outline = _child(properties, "pStyle"), _outline(_child(properties, "outlineLvl"))
-        style = styles.get(_attribute(named, "val"), style) if named is not None else style
+        named, outline = child(properties, "pStyle"), _outline(child(properties, "outlineLvl"))
+        style = styles.get(attribute(named, "val"), style) if named is not None else style
         if outline is not None and style.level < 0:
             style = Style(style.name, outline)
-        listed = _child(properties, "numPr") is not None
+        listed = child(properties, "numPr") is not None
     if not text or style.name.startswith("toc "):
         return pictures
     if style.level >= 0 and len(text) <= 300:
@@ -171,19 +172,24 @@ def _gather(element: Any, words: list[str], pictures: list[Item]) -> None:
             _gather(child, words, pictures)
 
 
+def automatic_alt(text: str) -> str:
+    """A picture's alternative text without what programs write there by themselves ("Picture 3")."""
+    return _AUTOMATIC_ALT.sub("", clean_property(text)).strip()
+
+
 def _pictures_in(drawing: Any) -> list[Item]:
     alt = ""
     out = []
     for element in drawing.iter():
         name = local(element)
         if name == "docPr" or name == "shape":
-            alt = alt or _attribute(element, "descr") or _attribute(element, "alt") or _attribute(element, "title")
-        elif name == "blip" and (relation := _attribute(element, "embed")):
+            alt = alt or attribute(element, "descr") or attribute(element, "alt") or attribute(element, "title")
+        elif name == "blip" and (relation := attribute(element, "embed")):
             out.append(Item("picture", alt, relation=relation))
-        elif name == "imagedata" and (relation := _attribute(element, "id")):
-            out.append(Item("picture", alt or _attribute(element, "title"), relation=relation))
+        elif name == "imagedata" and (relation := attribute(element, "id")):
+            out.append(Item("picture", alt or attribute(element, "title"), relation=relation))
     for item in out:
-        item.text = _AUTOMATIC_ALT.sub("", clean_property(item.text)).strip()
+        item.text = automatic_alt(item.text)
     return out
 
 
@@ -207,7 +213,7 @@ def _table(element: Any, styles: Mapping[str, Style]) -> list[Item]:
         for cell in (c for c in row.iter() if local(c) == "tc" and _owner(c) is element):
             words: list[str] = []
             _gather(cell, words, pictures)
-            texts.append(clean_text("".join(words)).replace("|", "/"))
+            texts.append(clean_text("".join(words)))
         while texts and not texts[-1]:
             texts.pop()
         if texts:
@@ -224,7 +230,7 @@ def read_notes(tree: Any | None) -> list[Item]:
     """Footnotes or endnotes as text items."""
     out = []
     for note in () if tree is None else tree:
-        if local(note) in ("footnote", "endnote") and not _attribute(note, "type"):
+        if local(note) in ("footnote", "endnote") and not attribute(note, "type"):
             words: list[str] = []
             _gather(note, words, [])
             if text := clean_text("".join(words)):

@@ -1,4 +1,4 @@
-"""The parts of a DOCX container: checked before reading, parsed as a stream, nothing outside it ever followed."""
+"""The parts of an office container (DOCX, PPTX, XLSX): checked before reading, parsed as a stream, nothing outside it ever followed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Relation:
 
 
 class Container:
-    """An opened DOCX. Sizes are checked against the directory before anything is read, and again while reading."""
+    """An opened office container or EPUB. Sizes are checked against the directory before anything is read, and again while reading."""
 
     def __init__(self, path: Path, max_expanded: int) -> None:
         self._path = path
@@ -87,7 +87,7 @@ class Container:
             try:
                 data = f.read()
             except _ZIP_ERRORS as e:
-                raise LoadError(f"damaged DOCX: {name} cannot be read", path=self._path) from e
+                raise LoadError(f"damaged container: {name} cannot be read", path=self._path) from e
         return self._charge(data)
 
     def _charge(self, data: bytes) -> bytes:
@@ -101,7 +101,7 @@ class Container:
         try:
             return self._zip.open(self._entries[name])
         except _ZIP_ERRORS as e:
-            raise LoadError(f"damaged DOCX: {name} cannot be read", path=self._path) from e
+            raise LoadError(f"damaged container: {name} cannot be read", path=self._path) from e
 
     def tree(self, name: str) -> Any | None:
         """The XML tree of a small part, or None if there is no such part. Raises LoadError if it is no XML."""
@@ -112,7 +112,7 @@ class Container:
         try:
             return etree.fromstring(self.read(name), etree.XMLParser(**_SAFE))
         except etree.XMLSyntaxError as e:
-            raise LoadError(f"damaged DOCX: {name} is not valid XML", path=self._path) from e
+            raise LoadError(f"damaged container: {name} is not valid XML", path=self._path) from e
 
     def stream(self, name: str, tags: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
         """("start" | "end", element) for the elements of those tags, as the part is read; the caller clears them."""
@@ -122,9 +122,9 @@ class Container:
             try:
                 yield from etree.iterparse(_Counted(f, self), events=("start", "end"), tag=tags, **_SAFE)
             except etree.XMLSyntaxError as e:
-                raise LoadError(f"damaged DOCX: {name} is not valid XML or ends early", path=self._path) from e
+                raise LoadError(f"damaged container: {name} is not valid XML or ends early", path=self._path) from e
             except _ZIP_ERRORS as e:
-                raise LoadError(f"damaged DOCX: {name} cannot be read", path=self._path) from e
+                raise LoadError(f"damaged container: {name} cannot be read", path=self._path) from e
 
     def relations(self, part: str) -> dict[str, Relation]:
         """Relations of a part by id; those that lead outside have no target and are never followed."""

@@ -10,7 +10,7 @@ from mmkg.config import Limits
 from mmkg.errors import UnsupportedFormatError
 from mmkg.ingest.av_open import DEMUXERS
 from mmkg.ingest.raw import RawDocument
-from mmkg.ingest.sniff import DOCX
+from mmkg.ingest.sniff import DOCX, PPTX, XLSX
 
 LoadFunction = Callable[[Path, str, Limits, bool], RawDocument]
 """load(path, media_type, limits, ocr). Raises LoadError, LimitExceededError or UnsupportedFormatError."""
@@ -27,6 +27,8 @@ LOADERS: dict[str, str] = {
     "text/x-source": "mmkg.ingest.sourcecode:load_code",
     "application/pdf": "mmkg.ingest.pdf:load_pdf",
     DOCX: "mmkg.ingest.docx:load_docx",
+    PPTX: "mmkg.ingest.pptx:load_pptx",
+    XLSX: "mmkg.ingest.xlsx:load_xlsx",
     "application/epub+zip": "mmkg.ingest.epub:load_epub",
     "message/rfc822": "mmkg.ingest.message:load_message",
     **dict.fromkeys(DEMUXERS, "mmkg.ingest.recording:load_recording"),

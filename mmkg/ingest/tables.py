@@ -47,17 +47,23 @@ def table_rows(rows: Sequence[Sequence[str]]) -> str:
     """
     cells = [[" ".join(cell.split()) for cell in row] for row in rows]
     cells = [row for row in cells if any(row)]
-    if len(cells) < 2 or not _is_header(cells[0], cells[1:]):
-        return "\n".join("; ".join(c for c in row if c) for row in cells)
-    header = cells[0]
-    lines = []
-    for row in cells[1:]:
-        names = header + [""] * (len(row) - len(header))
-        lines.append("; ".join(f"{n}: {c}" if n else c for n, c in zip(names, row, strict=False) if c))
-    return "\n".join(lines)
+    header = cells.pop(0) if len(cells) > 1 and is_header(cells[0]) else None
+    return "\n".join(named_row(header, row) for row in cells)
 
 
-def _is_header(first: Sequence[str], rest: Sequence[Sequence[str]]) -> bool:
+def named_row(header: Sequence[str] | None, row: Sequence[str]) -> str:
+    """One row as a line; header: the names of the columns, or None. Cells hold no line breaks.
+
+    >>> named_row(["Mission", ""], ["Apollo 11", "1969", "July"]), named_row(None, ["a", "", "b"])
+    ('Mission: Apollo 11; 1969; July', 'a; b')
+    """
+    if header is None:
+        return "; ".join(c for c in row if c)
+    names = [*header, *[""] * (len(row) - len(header))]
+    return "; ".join(f"{n}: {c}" if n else c for n, c in zip(names, row, strict=False) if c)
+
+
+def is_header(first: Sequence[str]) -> bool:
     """Short, distinct names without numbers. A table of words only is taken to have a header, as most have."""
     named = [c for c in first if c]
     if len(named) < max(1, len(first) - 1) or len(set(named)) < len(named) or any(len(c) > 80 for c in named):

@@ -11,6 +11,8 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 
+from mmkg.testing import office_files
+
 Bomb = tuple[str, Callable[[], bytes]]
 
 _RELS = (
@@ -209,6 +211,42 @@ def _jpeg() -> bytes:
     return b"\xff\xd8\xff\xe0\0\x10JFIF\0\x01\x01\0\0\x01\0\x01\0\0\xff\xc2" + frame + b"\xff\xd9"
 
 
+_BOX = (0, 0, 9, 9)
+
+
+def _groups() -> bytes:
+    """Groups in groups, a hundred thousand deep."""
+    opened = "<p:grpSp><p:grpSpPr/>" * 100_000
+    return office_files.pptx([opened + office_files.shape("x") + "</p:grpSp>" * 100_000])
+
+
+def _cells() -> bytes:
+    """A sheet of many rows whose only cell stands in the last column that there is."""
+    rows = (b'<row r="%d"><c r="XFD%d"><v>1</v></c></row>' % (n, n) for n in range(1, 60_001))
+    return office_files.xlsx({"S": []}, parts={"xl/worksheets/sheet0.xml": b"<w><d>" + b"".join(rows) + b"</d></w>"})
+
+
+def _strings() -> bytes:
+    """One long string that a million cells show: 30 GB of text from 60 MB of XML."""
+    cells = b'<row><c t="s"><v>0</v></c></row>' * 1_000_000
+    return office_files.xlsx(
+        {"S": []}, strings=["long " * 6_000], parts={"xl/worksheets/sheet0.xml": b"<w><d>" + cells + b"</d></w>"}
+    )
+
+
+def _mime() -> bytes:
+    """A message of parts in parts."""
+    head = b"From: a@b.invalid\nTo: c@d.invalid\nSubject: x\nDate: Mon, 1 Jan 2024 10:00:00 +0000\n"
+    depth = 3_000
+    parts = b"".join(b"Content-Type: multipart/mixed; boundary=b%d\n\n--b%d\n" % (n, n) for n in range(depth))
+    return (
+        head
+        + parts
+        + b"Content-Type: text/plain\n\nwords\n"
+        + b"".join(b"--b%d--\n" % n for n in reversed(range(depth)))
+    )
+
+
 BOMBS: tuple[Bomb, ...] = (
     ("zeros.docx", _docx_zeros),
     ("paragraphs.docx", lambda: docx(b"<w:p/>" * 6_000_000)),
@@ -229,6 +267,18 @@ BOMBS: tuple[Bomb, ...] = (
     ("header.jpg", _jpeg),
     ("laughs.xml", lambda: _laughs("root")),
     ("laughs.html", lambda: _laughs("html")),
+    ("zeros.zip", lambda: zip_entry(b"zeros.txt", deflate_repeated(b" " * (1 << 24), 96)[2:-4], 96 << 24, 0)),
+    ("mime.eml", _mime),
+    ("slides.pptx", lambda: office_files.pptx([office_files.group("", box=_BOX, inner_box=_BOX)] * 3_000)),
+    ("groups.pptx", _groups),
+    ("cells.xlsx", _cells),
+    ("strings.xlsx", _strings),
+    (
+        "laughs.xlsx",
+        lambda: office_files.xlsx(
+            {"S": []}, parts={"xl/sharedStrings.xml": _laughs("sst"), "xl/styles.xml": _laughs("styles")}
+        ),
+    ),
     ("laughs.docx", lambda: docx("", {"word/styles.xml": _laughs("styles"), "word/footnotes.xml": _laughs("notes")})),
     ("deep.html", lambda: b"<div>" * 300_000 + b"x"),
     ("deep.json", lambda: b'{"a":' * 300_000 + b"1" + b"}" * 300_000),

@@ -110,7 +110,7 @@ def test_table_rows_are_lines_and_cells_are_parted_by_bars(tmp_path):
         for c, text in enumerate(row):
             table.cell(r, c).text = text
     raw = load(save(d, tmp_path / "a.docx"))
-    assert blocks(raw) == [("table", "Mission | Ship\nApollo 11 | Hornet\nApollo 13 | Iwo / Jima")]
+    assert blocks(raw) == [("table", "Mission: Apollo 11; Ship: Hornet\nMission: Apollo 13; Ship: Iwo | Jima")]
 
 
 def test_deleted_text_is_gone_and_footnotes_come_last(tmp_path):

@@ -20,6 +20,7 @@ from mmkg.config import Limits
 from mmkg.ingest import pool as parser_pool
 from mmkg.reasons import code_of, fits
 from mmkg.store.folder.doctor import is_problem
+from mmkg.testing import office_files
 from mmkg.testing.hostile_files import BOMBS, ODD_NAMES, lies, odd_contents, truncations
 
 DEMO = Path(__file__).resolve().parents[2] / "data" / "demo" / "files"
@@ -122,6 +123,13 @@ def samples() -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     for path in sorted(DEMO.iterdir(), key=lambda p: p.stat().st_size):
         found.setdefault(path.suffix[1:], path.read_bytes())
+    found["pptx"] = office_files.pptx(
+        [office_files.shape("Korvane Light", placeholder="title") + office_files.shape("lit by A. Berg")]
+    )
+    found["xlsx"] = office_files.xlsx(
+        {"Keepers": [(1, [office_files.cell("A1", "A. Berg kept Korvane Light", kind="inlineStr")])]}
+    )
+    found["zip"] = office_files.container({"keepers.txt": "A. Berg kept Korvane Light.\n"})
     found["json"] = b'[{"name": "Korvane Light", "built": 1871, "keepers": ["A. Berg", "M. Vey"]}, {"name": "Tamar"}]'
     return {f"sample.{extension}": data for extension, data in found.items()}
 
