@@ -134,6 +134,15 @@ class Encoder(Protocol):
         ...
 
 
+@runtime_checkable
+class JointEncoder(Encoder, Protocol):
+    """An encoder of pictures or of sound whose space words are encoded into as well, by a tower of its own."""
+
+    def encode_text(self, texts: Sequence[str]) -> FloatArray:
+        """(n, dim) float32, unit rows: texts that look for what encode_document encodes."""
+        ...
+
+
 class IndexView(Protocol):
     """One generation of the index as arrays. Everything is local to the view: unit i, document d, sentence s, entity e.
 

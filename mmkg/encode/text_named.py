@@ -50,7 +50,7 @@ def load_named(
     if not folder.is_dir():
         if folder.is_absolute() or name.startswith((".", "~")):
             raise NotFoundError(f"encoder {name}: no such folder")
-        folder = _cached_model(name, allow_download=allow_download)
+        folder = cached_model(name, allow_download=allow_download)
         name = name.replace("/", "--")
     else:
         name = folder.resolve().name
@@ -138,7 +138,8 @@ def _described(folder: Path, space: Space) -> Space:
     return space
 
 
-def _cached_model(name: str, *, allow_download: bool) -> Path:
+def cached_model(name: str, *, allow_download: bool = False) -> Path:
+    """The folder of a model in the local cache. Raises NotFoundError, MissingDependencyError."""
     try:
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
@@ -155,7 +156,7 @@ def _cached_model(name: str, *, allow_download: bool) -> Path:
 
 
 @contextmanager
-def _offline() -> Iterator[None]:
+def offline() -> Iterator[None]:
     """The model library looks up a model's page even when it loads a folder; for the time of a load it may not."""
     import huggingface_hub.constants as constants
 
@@ -181,7 +182,7 @@ class SentenceTransformerEncoder:
         _check_parts(folder)
         self._device, self._precision = resolve_device(device)
         try:
-            with _offline():
+            with offline():
                 from sentence_transformers import SentenceTransformer
 
                 model = SentenceTransformer(
