@@ -32,10 +32,10 @@ class TransformersTowers:
             from transformers import AutoTokenizer, CLIPModel, SiglipModel
         except ImportError as e:
             raise MissingDependencyError(f"transformers cannot be imported: {e}", hint=INSTALL_TORCH) from e
-        model = CLIPModel if self.kind == "clip" else SiglipModel
+        model: Any = CLIPModel if self.kind == "clip" else SiglipModel
         try:
             with offline():
-                self.model: Any = model.from_pretrained(
+                self.model = model.from_pretrained(
                     str(folder), local_files_only=True, use_safetensors=True, trust_remote_code=False
                 )
                 self.model.eval()
@@ -44,7 +44,7 @@ class TransformersTowers:
                 )
         except (SafetensorError, OSError, ValueError, KeyError, RuntimeError, TypeError) as e:
             raise WeightsError(f"{folder.name} cannot be loaded: {str(e).splitlines()[0]}") from e
-        settings: Any = self.model.config
+        settings = self.model.config
         self.max_tokens = int(settings.text_config.max_position_embeddings)
         self.preparation = preparation_of(folder, self.kind, int(settings.vision_config.image_size))
         self.dim = int(settings.projection_dim if self.kind == "clip" else settings.vision_config.hidden_size)
