@@ -27,6 +27,10 @@ class ConfigError(MMKGError):
     """A setting is unknown or has a value out of range."""
 
 
+class FilterError(MMKGError, ValueError):
+    """A filter of a search, or a tag, cannot be read, or names what no document of the base has."""
+
+
 class MissingDependencyError(MMKGError, ImportError):
     """An optional package is not installed; `hint` is the install command."""
 

@@ -219,6 +219,10 @@ class IndexView(Protocol):
 
     def unit_ids(self, units: Sequence[int]) -> list[str]: ...
 
+    def units_by_id(self, ids: Sequence[str]) -> list[int]:
+        """Index of each unit id, -1 where the view has no such unit."""
+        ...
+
     def filename_units(self, words: Sequence[str]) -> dict[str, IntArray]:
         """For each word, the units of the documents one of whose file names has it (folded; missing words are absent)."""
         ...

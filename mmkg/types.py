@@ -131,11 +131,25 @@ class Unit:
         return ((self.caption,) if self.caption else ()) + own
 
 
+TAG_PREFIX = "tag:"
+"""How the names of tags begin among the properties of a document."""
+
+
+def tags_of(meta: Mapping[str, str]) -> dict[str, str]:
+    """The tags among the properties of a document, by name, sorted.
+
+    >>> tags_of({"author": "Ada", "tag:project": "x"})
+    {'project': 'x'}
+    """
+    return {key.removeprefix(TAG_PREFIX): meta[key] for key in sorted(meta) if key.startswith(TAG_PREFIX)}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DocumentFacts:
     """All that is known of one document from its bytes alone (model vectors are kept beside, keyed by content).
 
-    name: title from the content, or "". meta: properties found inside the file (author, camera, ...), never its path.
+    name: title from the content, or "". meta: properties found inside the file (author, camera, ...), never its path; and,
+    under keys that begin with TAG_PREFIX, what a user said of it (no file can: loaders leave such keys out).
     """
 
     media_type: str
@@ -145,6 +159,11 @@ class DocumentFacts:
     pages: tuple[Page, ...] = ()
     units: tuple[Unit, ...] = ()
     meta: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """What a user said of the document, by name."""
+        return tags_of(self.meta)
 
     def words(self, unit: Unit) -> str:
         """The words of a unit: its caption and its own span, joined by a line break."""

@@ -57,10 +57,15 @@ def assemble(raw: RawDocument, *, chunk_characters: int = 1_000) -> Parsed:
         sections=tuple(sections),
         pages=pages,
         units=tuple(units),
-        meta={clean(k): v for k, v in sorted((k, title_line(v, 2_000)) for k, v in raw.meta.items()) if k and v},
+        meta={clean(k): v for k, v in sorted((k, title_line(v, 2_000)) for k, v in raw.meta.items()) if _own(k) and v},
     )
     facts = with_subtitle_words(facts, raw.cues) if raw.cues else facts
     return Parsed(facts=facts, media=media, notes=tuple(raw.notes))
+
+
+def _own(name: str) -> bool:
+    """Whether a file may have a property of this name: what a user says of it is not the file's to say."""
+    return bool(name) and not clean(name).startswith(TAG_PREFIX)
 
 
 def clean(text: str) -> str:

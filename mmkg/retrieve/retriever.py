@@ -101,10 +101,11 @@ class HybridRetriever:
         modalities: frozenset[Modality] | None = None,
         effort: int = 0,
         modes: Sequence[str] = (HYBRID,),
+        within: Mask | None = None,
     ) -> RankedUnits:
         """The k best units for a question.
 
-        modalities: None for all. effort: 0..3, how many passes to run after the walk; no more than `max_effort` are.
+        modalities: None for all. within: (n_units,) the units that may be found, None for all; the walk may pass through any. effort: 0..3, how many passes to run after the walk; no more than `max_effort` are.
         modes: "hybrid", which decides for each question, or any of "lexical", "dense" and "graph": then those lists alone, joined
         by reciprocal rank, whatever the effort. Raises ValueError if k < 1, effort is outside 0..3, or a mode is unknown.
         """
@@ -113,7 +114,7 @@ class HybridRetriever:
         if not 0 <= effort <= MAX_EFFORT:
             raise ValueError(f"effort must be in 0..{MAX_EFFORT}, got {effort}")
         effort = min(effort, self.max_effort) if HYBRID in order.checked(modes) else 0
-        found = self._found(question, modalities, max(DEPTH, k), Clock())
+        found = self._found(question, self._mask(modalities, within), max(DEPTH, k), Clock())
         base, made, clock = order.of_modes(modes, found.lists, found.base), None, found.clock
         if effort and found.query is not None:
             inquiry = self._inquiry(found)
@@ -156,12 +157,11 @@ class HybridRetriever:
         start = before or passes.PassResult(units=found.base.units, scores=found.base.scores)
         return passes.prepare(self._inquiry(found), found.lists, found.base, start, number, found.clock.seconds)
 
-    def _found(self, question: str, modalities: frozenset[Modality] | None, depth: int, clock: Clock) -> _Found:
+    def _found(self, question: str, mask: Mask | None, depth: int, clock: Clock) -> _Found:
         """Everything before the passes: the lists, the walks, the base order."""
         if self._mend:
             with clock("spelling"):
                 question = mended(question, self.view)
-        mask = self._mask(modalities)
         query: FloatArray | None = None
         if question.strip() and self._encode is not None:
             with clock("encode"):
@@ -227,6 +227,7 @@ class HybridRetriever:
         modalities: frozenset[Modality] | None = None,
         effort: int = 0,
         modes: Sequence[str] = (HYBRID,),
+        within: Mask | None = None,
         collapse: bool = True,
         timings: dict[str, float] | None = None,
     ) -> list[Evidence]:
@@ -239,7 +240,12 @@ class HybridRetriever:
             raise ValueError(f"k must be at least 1, got {k}")
         n = k + _SPARE if collapse else k
         ranked = self.rank(
-            question, k=max(n, DEPTH) if collapse else n, modalities=modalities, effort=effort, modes=modes
+            question,
+            k=max(n, DEPTH) if collapse else n,
+            modalities=modalities,
+            effort=effort,
+            modes=modes,
+            within=within,
         )
         while True:
             first = replace(ranked, units=ranked.units[:n], scores=ranked.scores[:n])
@@ -252,7 +258,13 @@ class HybridRetriever:
         return found
 
     def search_image(
-        self, vector: FloatArray, *, k: int = 10, modalities: frozenset[Modality] | None = None, collapse: bool = True
+        self,
+        vector: FloatArray,
+        *,
+        k: int = 10,
+        modalities: frozenset[Modality] | None = None,
+        within: Mask | None = None,
+        collapse: bool = True,
     ) -> list[Evidence]:
         """The k best units for a picture: the nearest pictures, joined by rank with a walk from the entities they name.
 
@@ -261,7 +273,7 @@ class HybridRetriever:
         """
         if k < 1:
             raise ValueError(f"k must be at least 1, got {k}")
-        mask, depth = self._mask(modalities), max(DEPTH, k + _SPARE)
+        mask, depth = self._mask(modalities, within), max(DEPTH, k + _SPARE)
         clock = Clock()
         with clock("pixels"):
             near = self._pixels(vector, None, depth)
@@ -342,10 +354,13 @@ class HybridRetriever:
             sides.append(lists["pixels"])
         return order.with_side_lists(base, sides, k, fill=[lists["pixels"]])
 
-    def _mask(self, modalities: frozenset[Modality] | None) -> Mask | None:
+    def _mask(self, modalities: frozenset[Modality] | None, within: Mask | None) -> Mask | None:
+        if within is not None and within.shape != (self.view.n_units,):
+            raise ValueError(f"expected a mask of shape ({self.view.n_units},), got {within.shape}")
         if modalities is None:
-            return None
-        return np.isin(self.view.unit_modality, [_MODALITIES.index(m) for m in sorted(modalities)])
+            return within
+        held = np.isin(self.view.unit_modality, [_MODALITIES.index(m) for m in sorted(modalities)])
+        return held if within is None else held & within
 
     def _evidence(self, question: str, ranked: RankedUnits, k: int, *, collapse: bool) -> list[Evidence]:
         reranker = self._reranker if question else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from mmkg.algorithms.keys import entity_key
@@ -26,6 +26,21 @@ class FolderDetails:
         keys = ("uri", "document", "status", "reason", "size", "mtime_ns")
         sql = f"SELECT {', '.join(keys)} FROM source WHERE status <> 'pending' ORDER BY uri"
         return [dict(zip(keys, row, strict=True)) for row in self.rows(sql)]
+
+    def profiles(self: _Rows) -> Iterator[tuple[str, str, str, Mapping[str, str], Sequence[str]]]:
+        """(id, name, media type, properties, URIs) of every visible document."""
+        uris: dict[str, list[str]] = {}
+        for uri, document in self.rows("SELECT uri, document FROM source WHERE document IS NOT NULL ORDER BY uri"):
+            uris.setdefault(document, []).append(uri)
+        for id_, name, media_type, meta in self.rows(
+            "SELECT id, name, media_type, meta FROM document WHERE state = 'visible' ORDER BY id"
+        ):
+            yield id_, name, media_type, json.loads(meta), uris.get(id_, [])
+
+    def units_of_kinds(self: _Rows, kinds: Sequence[str]) -> list[str]:
+        """Ids of the visible units of these kinds. O(units)."""
+        sql = "SELECT u.id FROM unit u JOIN document d ON d.no = u.document WHERE d.state = 'visible' AND u.kind = ?"
+        return [i for kind in kinds for (i,) in self.rows(sql, (kind,))]
 
     def document_details(self: _Rows, document: str) -> dict[str, Any]:
         """name, media_type, n_bytes, meta, sections [(heading, level)] of a visible document. Raises NotFoundError."""

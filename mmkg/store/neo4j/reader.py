@@ -283,6 +283,26 @@ class ServerReader(ServerLookups):
         )
         return self.connection.rows(text)
 
+    # ---- for filters ----
+
+    def profiles(self) -> Iterator[tuple[str, str, str, Mapping[str, str], Sequence[str]]]:
+        """(id, name, media type, properties, URIs) of every visible document."""
+        text = (
+            "MATCH (d:_Document {_state: 'visible'}) WHERE d._id > $after WITH d ORDER BY d._id LIMIT 500 "
+            "RETURN d._id AS id, d._title AS name, d._media_type AS kind, d._head AS head, "
+            "COLLECT { MATCH (s:_Source {_document: d._id}) RETURN s._uri ORDER BY s._uri } AS uris ORDER BY id"
+        )
+        after = ""
+        while rows := self.connection.rows(text, after=after):
+            for row in rows:
+                yield row["id"], row["name"], row["kind"], unpack(row["head"]).get("meta", {}), row["uris"]
+            after = rows[-1]["id"]
+
+    def units_of_kinds(self, kinds: Sequence[str]) -> list[str]:
+        """Ids of the units of these kinds, from the graph. O(units)."""
+        text = "MATCH (u:Chunk|Image|Clip) WHERE u.kind IN $kinds RETURN u.id AS id"
+        return [row["id"] for row in self.connection.rows(text, kinds=list(kinds))]
+
     # ---- for `show` ----
 
     def document_details(self, document: str) -> dict[str, Any]:
