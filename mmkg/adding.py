@@ -36,8 +36,9 @@ from mmkg.schema import STATUSES, document_id, subtitled_blob
 from mmkg.store.folder.lookups import speaks
 from mmkg.store.folder.writer import FolderWriter, SourceChange
 from mmkg.store.neo4j.writer import REMOVED_MEANWHILE, ServerWriter
+from mmkg.tags import with_tags
 from mmkg.texts import content_key, encoder_texts
-from mmkg.types import DocumentFacts, FileReport, NameSpan, Progress, Unit
+from mmkg.types import DocumentFacts, FileReport, NameSpan, Progress, Unit, tags_of
 from mmkg.unpacking import Budget, Container, Unpacked, Unpacker, batches
 
 log = logging.getLogger(__name__)
@@ -93,8 +94,12 @@ class Adder:
         speech: SpeechModel | None = None,
         progress: ProgressCallback | None = None,
         uris: Mapping[Path, str] | None = None,
+        tags: Mapping[str, str] | None = None,
     ) -> None:
+        """tags: what every document of this run is to be tagged with, beside the tags it has."""
         self._uris = dict(uris or {})
+        self._tags = dict(tags or {})
+        self._to_tag: set[str] = set()
         self.writer, self.settings = writer, settings
         self.extractor, self.text_encoder, self.image_encoder = extractor, text_encoder, image_encoder
         self.speech = speech
@@ -127,6 +132,7 @@ class Adder:
                 with Unpacker(self.settings) as unpacker:
                     self._open_containers(pool, unpacker)
         self._commit()
+        self._tag()
         self._prune(prune)
         self.writer.drop_unclaimed()
         self._fill_images()
@@ -279,7 +285,11 @@ class Adder:
         """Bytes that the base already shows."""
         source = self.writer.source(file.uri)
         if source and source[0] == document:
-            self._settle(file, "unchanged", document=document)
+            if self._tags and with_tags(self.writer.meta(document), self._tags) != self.writer.meta(document):
+                self._to_tag.add(document)
+                self._settle(file, "updated", document=document, reason=reason("tags", _listed(self._tags)))
+            else:
+                self._settle(file, "unchanged", document=document)
             return
         if source and source[0]:
             self._add_source(file, document, status="updated")
@@ -354,6 +364,8 @@ class Adder:
             if self.speech is None and any(u.label == "Clip" for u in facts.units) and speaks(facts.meta):
                 notes = (*notes, NOT_HEARD)
             note = reason("note", "; ".join(notes)) if notes else ""
+            if tags := self._tags_for(files):
+                facts = replace(facts, meta=with_tags(facts.meta, tags))
             try:
                 with _Timer(self.report.timings, "stage"):
                     self.writer.stage(
@@ -449,7 +461,29 @@ class Adder:
 
     # ---- committing ----
 
+    def _tags_for(self, files: Sequence[_File]) -> dict[str, str]:
+        """Tags of a document that comes in: those of what its files held before, and those of this run."""
+        tags: dict[str, str] = {}
+        for file in files:
+            before = self.writer.source(file.uri)
+            if before and before[0]:
+                tags |= tags_of(self.writer.meta(before[0]))
+        return tags | self._tags
+
+    def _tag(self) -> None:
+        """Tag the documents that were here before this run, or staged by one before."""
+        changed = {}
+        for document in sorted(self._to_tag) if self._tags else ():
+            if self.writer.state(document) != "visible":
+                continue
+            meta = self.writer.meta(document)
+            if (new := with_tags(meta, self._tags)) != meta:
+                changed[document] = new
+        if changed:
+            self.writer.set_meta(changed)
+
     def _add_source(self, file: _File, document: str, *, status: str = "", reason: str = "") -> None:
+        self._to_tag.add(document)
         before = self.writer.source(file.uri)
         if not self._has_members(file, document) and before:
             self._drop(list(self.writer.sources_inside(file.uri)))
@@ -589,6 +623,10 @@ def fill_text(writer: Writer, encoder: Encoder) -> None:
         }
         writer.add_outputs(outputs)
         writer.republish([document])
+
+
+def _listed(tags: Mapping[str, str]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in sorted(tags.items()))
 
 
 class _Timer:

@@ -82,9 +82,8 @@ class Filters:
 
     def _check(self, condition: Condition) -> None:
         name = condition.property
-        if condition.field == "date":
-            if not any(p is not None and date_of(p.meta) for p in self._profiles):
-                raise FilterError("no document here has a date", hint="dates come from front matter, EXIF and the like")
+        if condition.field == "date" and not any(p is not None and date_of(p.meta) for p in self._profiles):
+            raise FilterError("no document here has a date", hint="dates come from front matter, EXIF and the like")
         if not name or name in self._names:
             return
         close = difflib.get_close_matches(name, self._names, n=1)

@@ -24,6 +24,7 @@ REASONS: dict[str, Reason] = {
     # came in, with something worth knowing
     "note": Reason(_IN, "the document is in, and something in it was left out or could not be read"),
     "same-bytes": Reason(_IN, "another file with the same bytes is in the base; the document now has both as sources"),
+    "tags": Reason(("updated",), "its bytes are the same, its tags changed; the reason gives those of the command"),
     "moved": Reason(("moved",), "the file that these bytes came from is gone; the reason names it"),
     # nothing in it
     "no-bytes": Reason(("empty",), "the file has no bytes"),

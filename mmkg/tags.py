@@ -30,7 +30,8 @@ def parse_tags(given: Iterable[str] | Mapping[str, str]) -> dict[str, str]:
         name, value = unicodedata.normalize("NFC", name.strip()), " ".join(str(value).split())
         if not _NAME.fullmatch(name):
             raise FilterError(
-                f"{name!r} cannot be the name of a tag", hint="use letters, digits, _, - and . (at most 60), as in project=x"
+                f"{name!r} cannot be the name of a tag",
+                hint="use letters, digits, _, - and . (at most 60), as in project=x",
             )
         if not value or len(value) > LONGEST or any(unicodedata.category(c)[0] == "C" for c in value):
             raise FilterError(f"the tag {name} needs a value of 1 to {LONGEST} printable characters")

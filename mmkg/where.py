@@ -42,7 +42,9 @@ FILE_KINDS: Mapping[str, tuple[str, ...]] = {
 DATE_PROPERTIES = ("date", "created", "published", "modified")
 """Where a document's date comes from: the first of these properties that can be read as one."""
 
-_CONDITION = re.compile(r"\s*(?P<not>!|not\s+)?(?P<field>[^=!<>~|]+?)\s*(?:(?P<op>!=|>=|<=|=|~|>|<)\s*(?P<value>.*?))?\s*", re.S)
+_CONDITION = re.compile(
+    r"\s*(?P<not>!|not\s+)?(?P<field>[^=!<>~|]+?)\s*(?:(?P<op>!=|>=|<=|=|~|>|<)\s*(?P<value>.*?))?\s*", re.S
+)
 _DATE = re.compile(r"(\d{4})(?:[-:/.](\d{1,2})(?:[-:/.](\d{1,2}))?)?")
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 
@@ -166,7 +168,9 @@ def _check(text: str, field: str, op: str, values: Sequence[str]) -> None:
             raise FilterError(f"the filter {text!r}: {value} is no modality", hint=f"known: {', '.join(Modality)}")
         if field == "kind" and not (fold(value) in (*UNIT_KINDS, *FILE_KINDS) or "/" in value or value.startswith(".")):
             known = ", ".join((*FILE_KINDS, *UNIT_KINDS))
-            raise FilterError(f"the filter {text!r}: {value} is no kind", hint=f"known: {known}; a media type; a .suffix")
+            raise FilterError(
+                f"the filter {text!r}: {value} is no kind", hint=f"known: {known}; a media type; a .suffix"
+            )
         if field == "lang" and not re.fullmatch(r"[a-z]{2,3}", fold(value)):
             raise FilterError(f"the filter {text!r}: {value} is no language", hint="write two letters, as in lang=de")
         if field == "date":

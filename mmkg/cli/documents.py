@@ -1,4 +1,4 @@
-"""add, list, remove, show."""
+"""add, list, remove, tag, show."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from mmkg.schema import STATUSES
 @click.command()
 @click.argument("paths", nargs=-1, required=True)
 @click.option("--ignore", multiple=True, metavar="PATTERN", help="Leave out names like this (*.tmp, drafts/*).")
+@click.option(
+    "--tag", "tags", multiple=True, metavar="NAME=VALUE", help="Tag every document of this call (repeatable)."
+)
 @click.option("--prune", is_flag=True, help="Drop sources under the given folders whose file is gone.")
 @click.option(
     "--wait", "wait_s", type=click.FloatRange(min=0), default=0.5, metavar="SECONDS", help="Wait for another writer."
@@ -23,16 +26,24 @@ from mmkg.schema import STATUSES
 @json_option
 @click.pass_obj
 def add(
-    kb: str, paths: tuple[str, ...], ignore: tuple[str, ...], prune: bool, wait_s: float, quiet: bool, as_json: bool
+    kb: str,
+    paths: tuple[str, ...],
+    ignore: tuple[str, ...],
+    tags: tuple[str, ...],
+    prune: bool,
+    wait_s: float,
+    quiet: bool,
+    as_json: bool,
 ) -> None:
     """mmkg add ~/Documents "reports/*.pdf"
 
     Bring files, folders and patterns in. A file that changed is updated; the same bytes again change nothing.
     """
     from mmkg.adding import report_json
+    from mmkg.cli.filters import read_tags
 
     with open_kb(kb, create=True) as base, progress_bar(quiet) as progress:
-        report = base.add(*paths, ignore=ignore, prune=prune, wait_s=wait_s, progress=progress)
+        report = base.add(*paths, ignore=ignore, prune=prune, tags=read_tags(tags), wait_s=wait_s, progress=progress)
     if as_json:
         emit_json(report_json(report))
         return
@@ -103,6 +114,41 @@ def remove(ctx: click.Context, kb: str, names: tuple[str, ...], purge: bool, as_
 
 
 @click.command()
+@click.argument("names", nargs=-1, required=True)
+@click.option(
+    "--put", multiple=True, metavar="NAME=VALUE", help="Set a tag; one of that name is replaced (repeatable)."
+)
+@click.option("--drop", multiple=True, metavar="NAME", help="Take a tag off (repeatable).")
+@json_option
+@click.pass_obj
+def tag(kb: str, names: tuple[str, ...], put: tuple[str, ...], drop: tuple[str, ...], as_json: bool) -> None:
+    """mmkg tag reports/2024.pdf --put project=apollo --drop draft
+
+    Change what you say of documents, by path, folder, URI or id; without --put and --drop, show it. Nothing is read or
+    encoded again. `mmkg search --where tag:project=apollo` finds them.
+    """
+    from mmkg.cli.filters import read_tags
+
+    with open_kb(kb) as base:
+        tags = base.tag(*names, put=read_tags(put), drop=drop)
+        titles = {d["id"]: d for d in base.documents() if d["id"] in tags}
+    if as_json:
+        emit_json({"documents": [{"id": i, "tags": tags[i]} for i in sorted(tags)]})
+        return
+    table(
+        ["document", "file", "tags"],
+        [
+            (
+                titles[i]["name"] if i in titles else i,
+                source_name(titles[i]["uris"][0]).rsplit("/", 1)[-1] if i in titles and titles[i]["uris"] else "",
+                ", ".join(f"{k}={v}" for k, v in tags[i].items()),
+            )
+            for i in sorted(tags)
+        ],
+    )
+
+
+@click.command()
 @click.argument("name")
 @click.option(
     "--media", type=click.Path(path_type=Path, dir_okay=False), help="Write a unit's picture, frame or clip here."
@@ -136,5 +182,7 @@ def show(kb: str, name: str, media: Path | None, original: Path | None, as_json:
             click.echo(f"{key}:")
             for item in value:
                 click.echo("  " + plain("  ".join(f"{k}={v}" for k, v in item.items() if v not in ("", None))))
+        elif isinstance(value, dict):
+            click.echo(f"{key}: {plain(', '.join(f'{k}={v}' for k, v in value.items()))}")
         else:
             click.echo(f"{key}: {plain(value)}")

@@ -21,6 +21,7 @@ _COMMANDS = {
     "add": "documents",
     "list": "documents",
     "remove": "documents",
+    "tag": "documents",
     "show": "documents",
     "search": "searching",
     "ask": "searching",

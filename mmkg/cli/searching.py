@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from mmkg.cli.filters import read_where, where_option
 from mmkg.cli.main import json_option, open_kb
 from mmkg.cli.output import answer_json, emit_json, evidence_json, place, plain, print_answer, shorten, table
+
+if TYPE_CHECKING:
+    from mmkg.retrieve.explain import Explanation
+    from mmkg.types import Evidence
 
 effort_option = click.option(
     "--effort",
@@ -24,12 +31,18 @@ effort_option = click.option(
 @click.option(
     "--modality", type=click.Choice(["text", "image", "audio", "video"]), multiple=True, help="Only units of this kind."
 )
+@where_option
 @effort_option
 @click.option(
     "--mode",
     type=click.Choice(["hybrid", "lexical", "dense", "graph"]),
     multiple=True,
     help="hybrid (default), or lists of one kind alone; several are joined.",
+)
+@click.option(
+    "--explain",
+    is_flag=True,
+    help="Also every list with its places, the features that decided, and the seconds by step.",
 )
 @json_option
 @click.pass_obj
@@ -39,8 +52,10 @@ def search(
     image: Path | None,
     k: int,
     modality: tuple[str, ...],
+    where: tuple[str, ...],
     effort: int | None,
     mode: tuple[str, ...],
+    explain: bool,
     as_json: bool,
 ) -> None:
     """mmkg search "bridge over the river" --modality image
@@ -51,11 +66,43 @@ def search(
         raise click.UsageError("give a text, or a picture with --image")
     if "hybrid" in mode and len(set(mode)) > 1:
         raise click.UsageError("--mode hybrid stands alone")
+    if explain and image is not None:
+        raise click.UsageError("--explain is for a text; the hits of a picture have their channels anyway")
+    conditions = read_where(where)
+    told: Explanation | None = None
     with open_kb(kb) as base:
-        hits = base.search(query, image=image, k=k, modality=modality or None, effort=effort, mode=mode or "hybrid")
+        if explain:
+            assert query is not None
+            told = base.search(
+                query,
+                k=k,
+                modality=modality or None,
+                where=conditions,
+                effort=effort,
+                mode=mode or "hybrid",
+                explain=True,
+            )
+            hits = list(told.hits)
+        else:
+            hits = base.search(
+                query,
+                image=image,
+                k=k,
+                modality=modality or None,
+                where=conditions,
+                effort=effort,
+                mode=mode or "hybrid",
+            )
     if as_json:
-        emit_json({"hits": [evidence_json(h) for h in hits]})
+        found = {"hits": [evidence_json(h) for h in hits]}
+        emit_json(found if told is None else {**found, "explanation": told.to_json()})
         return
+    _print_hits(hits)
+    if told is not None:
+        _print_explanation(told)
+
+
+def _print_hits(hits: Sequence[Evidence]) -> None:
     for n, hit in enumerate(hits, 1):
         where = ", ".join(p for p in (plain(hit.document.name), plain(hit.heading), place(hit.locator)) if p)
         click.echo(f"{n:>2}. {where}  ({hit.kind}, {hit.score:.3f})")
@@ -67,15 +114,51 @@ def search(
         click.echo("nothing found")
 
 
+def _print_explanation(told: Explanation) -> None:
+    """The lists side by side with where each place of them came out, then features and seconds."""
+    out = {hit.id: n for n, hit in enumerate(told.hits, 1)} | {
+        s: n for n, h in enumerate(told.hits, 1) for s in h.similar
+    }
+    click.echo()
+    click.echo(f"searched as: {plain(told.question)}")
+    click.echo(f"units searched: {told.searched} of {told.units}; passes: {told.effort}; last order: {told.order}")
+    named = ", ".join(f"{plain(text)} ({plain(i)})" for i, text in told.entities)
+    click.echo(f"names in the question: {named or 'none that the base knows'}")
+    table(
+        ["list", "place", "score", "hit", "unit"],
+        [
+            (name, c.rank, f"{c.score:.4f}", out.get(c.name, ""), c.name)
+            for name, held in told.lists.items()
+            for c in held
+        ],
+    )
+    if told.features:
+        table(
+            ["hit", "feature", "value", "adds to the score"],
+            [(out[unit], w.name, w.value, w.adds) for unit, weighed in told.features.items() for w in weighed],
+        )
+    table(["step", "ms"], [(step, f"{1000 * s:.1f}") for step, s in told.timings.items()])
+
+
 @click.command()
 @click.argument("question")
 @click.option("-k", type=click.IntRange(min=1), default=8, show_default=True, help="Units of evidence to look at.")
 @click.option("--model", "url", metavar="URL", help="An OpenAI-compatible endpoint (key from MMKG_API_KEY).")
 @click.option("--model-name", default="default", show_default=True, help="Name of the model at that endpoint.")
+@where_option
 @effort_option
 @json_option
 @click.pass_obj
-def ask(kb: str, question: str, k: int, url: str | None, model_name: str, effort: int | None, as_json: bool) -> None:
+def ask(
+    kb: str,
+    question: str,
+    k: int,
+    url: str | None,
+    model_name: str,
+    where: tuple[str, ...],
+    effort: int | None,
+    as_json: bool,
+) -> None:
     """mmkg ask "who designed the ship that found the wreck?"
 
     A short answer with its sources, or "not found in the base". Without --model no model writes it.
@@ -88,8 +171,9 @@ def ask(kb: str, question: str, k: int, url: str | None, model_name: str, effort
         from mmkg.secret import Secret
 
         generator = ChatGenerator(url, model=model_name, api_key=Secret.from_environment("MMKG_API_KEY"))
+    conditions = read_where(where)
     with open_kb(kb) as base:
-        answer = base.ask(question, k=k, generator=generator, effort=effort)
+        answer = base.ask(question, k=k, generator=generator, where=conditions, effort=effort)
     if as_json:
         emit_json(answer_json(answer))
     else:

@@ -13,7 +13,7 @@ from mmkg.ingest.raw import Block, Figure, RawDocument
 from mmkg.ingest.references import figure_label, labels_in
 from mmkg.ingest.sentences import split_sentences, trim
 from mmkg.ingest.spoken import with_subtitle_words
-from mmkg.types import Box, DocumentFacts, Page, Parsed, Section, Span, Unit
+from mmkg.types import TAG_PREFIX, Box, DocumentFacts, Page, Parsed, Section, Span, Unit
 
 NAME_CHARACTERS = 300
 """A longer title or heading is cut at white space."""

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path as FilePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from mmkg.errors import MissingDependencyError, NotFoundError
 from mmkg.kb.opened import OpenBase, reads
@@ -15,10 +15,11 @@ from mmkg.types import Answer, Evidence, Modality
 
 if TYPE_CHECKING:
     from mmkg.protocols import Generator, IndexView
-    from mmkg.retrieve.explain import Standing
+    from mmkg.retrieve.explain import Explanation, Standing
     from mmkg.retrieve.retriever import HybridRetriever
     from mmkg.showing import Reader
     from mmkg.training import RankerReport
+    from mmkg.where import Given
 
 
 class Asks(OpenBase):
@@ -54,7 +55,28 @@ class Asks(OpenBase):
         """The arrays of the newest generation."""
         return self._read().index
 
+    def _searching(self, where: Given | None) -> tuple[HybridRetriever, Any]:
+        """The retriever, and the mask of its units that a filter lets through. Raises FilterError."""
+        from mmkg.filtering import Filters
+        from mmkg.where import parse
+
+        conditions = parse(where)
+        with self._lock:
+            retriever = self.retriever()
+            assert self._reader is not None  # the retriever stands on it
+            if self._filters is None or self._filters[0] is not retriever:
+                self._filters = (retriever, Filters(retriever.view, self._reader))
+            filters = self._filters[1]
+        return retriever, filters.mask(conditions)
+
     @reads
+    def properties(self) -> list[str]:
+        """Names of the properties that documents here have, for filters; tags begin with `tag:`."""
+        self._searching(None)
+        assert self._filters is not None
+        return self._filters[1].properties()
+
+    @overload
     def search(
         self,
         query: str | None = None,
@@ -62,30 +84,85 @@ class Asks(OpenBase):
         image: str | FilePath | bytes | None = None,
         k: int = 10,
         modality: str | Modality | Iterable[str | Modality] | None = None,
+        where: Given | None = None,
         effort: int | None = None,
         mode: str | Iterable[str] = "hybrid",
-    ) -> list[Evidence]:
+        explain: Literal[False] = False,
+    ) -> list[Evidence]: ...
+
+    @overload
+    def search(
+        self,
+        query: str,
+        *,
+        k: int = 10,
+        modality: str | Modality | Iterable[str | Modality] | None = None,
+        where: Given | None = None,
+        effort: int | None = None,
+        mode: str | Iterable[str] = "hybrid",
+        explain: Literal[True],
+    ) -> Explanation: ...
+
+    def search(
+        self,
+        query: str | None = None,
+        *,
+        image: str | FilePath | bytes | None = None,
+        k: int = 10,
+        modality: str | Modality | Iterable[str | Modality] | None = None,
+        where: Given | None = None,
+        effort: int | None = None,
+        mode: str | Iterable[str] = "hybrid",
+        explain: bool = False,
+    ) -> list[Evidence] | Explanation:
         """The k best units for a text, or for a picture, each with why it was found.
 
-        modality: text, image, audio, video, or several; None is all. effort: 0 (the walk alone) to 3 (three ranked passes);
-        None is the setting. mode: hybrid, or any of lexical, dense, graph. Raises ValueError for k < 1, another effort or mode.
+        modality: text, image, audio, video, or several; None is all. where: filters that hits must pass, as in "kind=pdf",
+        ["date>=2020", "tag:project=x"] or {"author": "Ada*"}; docs/search.md has the grammar. effort: 0 (the walk alone) to 3 (three
+        ranked passes); None is the setting. mode: hybrid, or any of lexical, dense, graph. explain: return an Explanation, with
+        the hits, every list, score and time. Raises ValueError for k < 1, another effort or mode, FilterError for a filter that
+        cannot be read or names what nothing here has.
         """
+        return self._search(
+            query, image=image, k=k, modality=modality, where=where, effort=effort, mode=mode, explain=explain
+        )
+
+    @reads
+    def _search(
+        self,
+        query: str | None,
+        *,
+        image: str | FilePath | bytes | None,
+        k: int,
+        modality: str | Modality | Iterable[str | Modality] | None,
+        where: Given | None,
+        effort: int | None,
+        mode: str | Iterable[str],
+        explain: bool,
+    ) -> list[Evidence] | Explanation:
         if k < 1:
             raise ValueError(f"k must be at least 1, got {k}")
         wanted = _modalities(modality)
         if image is not None:
+            if explain:
+                raise ValueError("a search by picture cannot be explained in lists; its hits have channels and paths")
             encoder = self.image_encoder
             if encoder is None:
                 raise MissingDependencyError(
                     "searching by picture needs an image encoder", hint='pip install "mmkg[torch,models]"'
                 )
             data = image if isinstance(image, bytes) else FilePath(image).read_bytes()
-            return self.retriever().search_image(encoder.encode_document([data])[0], k=k, modalities=wanted)
+            retriever, within = self._searching(where)
+            vector = encoder.encode_document([data])[0]
+            return retriever.search_image(vector, k=k, modalities=wanted, within=within)
         if not query or not query.strip():
             raise ValueError("give a text or a picture to search for")
         effort = self.settings.effort if effort is None else effort
         modes = (mode,) if isinstance(mode, str) else tuple(mode)
-        return self.retriever().retrieve(query, k=k, modalities=wanted, effort=effort, modes=modes)
+        retriever, within = self._searching(where)
+        if explain:
+            return retriever.explain(query, k=k, modalities=wanted, effort=effort, modes=modes, within=within)
+        return retriever.retrieve(query, k=k, modalities=wanted, effort=effort, modes=modes, within=within)
 
     @reads
     def why_not(self, question: str, unit: str, *, k: int = 10, effort: int | None = None) -> Standing:
@@ -134,17 +211,18 @@ class Asks(OpenBase):
         *,
         k: int = 8,
         generator: Generator | None = None,
-        modality: str | None = None,
+        modality: str | Modality | Iterable[str | Modality] | None = None,
+        where: Given | None = None,
         effort: int | None = None,
     ) -> Answer:
         """A short answer whose sentences cite what they stand on, or found=False.
 
-        generator: default the extractive one, which calls no model. `answer.evidence` is what it was given.
+        modality, where, effort: as for `search`. generator: default the extractive one, which calls no model. `answer.evidence` is what it was given.
         """
         from mmkg.generate.extractive import ExtractiveGenerator
 
         started = time.perf_counter()
-        evidence = self.search(question, k=k, modality=modality, effort=effort)
+        evidence = self.search(question, k=k, modality=modality, where=where, effort=effort)
         searched = time.perf_counter()
         if generator is None:
             generator = ExtractiveGenerator(encoder=self.text_encoder, extractor=self.extractor)

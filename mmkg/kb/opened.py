@@ -15,6 +15,7 @@ from mmkg.models import Models
 
 if TYPE_CHECKING:
     from mmkg.adding import Adder, Writer
+    from mmkg.filtering import Filters
     from mmkg.protocols import Encoder, Extractor, ProgressCallback, Reranker
     from mmkg.retrieve.retriever import HybridRetriever
     from mmkg.showing import Reader
@@ -69,6 +70,7 @@ class OpenBase:
         self._reranker = reranker
         self._reader: Reader | None = None
         self._retriever: tuple[int, HybridRetriever] | None = None
+        self._filters: tuple[HybridRetriever, Filters] | None = None
         self._lock = threading.RLock()
         self._turn = threading.RLock()
         """Held by one writing call at a time; reading goes on beside it."""
@@ -96,7 +98,7 @@ class OpenBase:
 
     def close(self) -> None:
         with self._lock:
-            self._retriever = None
+            self._retriever = self._filters = None
             if self._reader is not None:
                 self._reader.close()
                 self._reader = None
@@ -159,7 +161,7 @@ class OpenBase:
         with self._lock:
             if self._reader is not None:
                 self._retired.append(self._reader)
-            self._reader = self._retriever = None
+            self._reader = self._retriever = self._filters = None
             self._close_retired()
 
     def _close_retired(self) -> None:
@@ -190,6 +192,7 @@ class OpenBase:
         *,
         progress: ProgressCallback | None = None,
         uris: Mapping[FilePath, str] | None = None,
+        tags: Mapping[str, str] | None = None,
     ) -> Adder:
         """One run of `add` with the models of this base. Raises EncoderMismatchError, ConfigError."""
         from mmkg.adding import Adder
@@ -204,6 +207,7 @@ class OpenBase:
             speech=self._models.speech if self._server is None else None,
             progress=progress,
             uris=uris,
+            tags=tags,
         )
 
     def _only_in_a_folder(self) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
+from mmkg.protocols import IndexView
 from mmkg.retrieve.passes import PassResult
 from mmkg.retrieve.ranked import RankedUnits
 from mmkg.retrieve.ranker import LinearRanker
+from mmkg.types import Channel, Evidence
 
 DEEPEST = 10_000
 """Places down to which a unit is looked for."""
@@ -44,6 +47,48 @@ class Standing:
     behind: tuple[Weighed, ...] = field(default=())
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """A search and everything that led to its hits.
+
+    question: as it was searched for, misspelt words mended. searched: units that the filters let through. lists: list -> its first
+    places, unit id, rank and own score. entities: (id, what the question calls it) where the walk starts. features: of each hit in
+    the pool of the last ranked pass, what moved its score most. order: what made the final order: walk, fusion, ranker, ...
+    effort: passes that were run. timings: seconds by step, in the order they were taken.
+    """
+
+    question: str
+    order: str
+    effort: int
+    searched: int
+    units: int
+    hits: tuple[Evidence, ...]
+    lists: Mapping[str, tuple[Channel, ...]]
+    entities: tuple[tuple[str, str], ...] = ()
+    features: Mapping[str, tuple[Weighed, ...]] = field(default_factory=dict)
+    timings: Mapping[str, float] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything but the hits, as docs/json.md promises."""
+        return {
+            "question": self.question,
+            "order": self.order,
+            "effort": self.effort,
+            "searched": self.searched,
+            "units": self.units,
+            "entities": [{"id": i, "as": text} for i, text in self.entities],
+            "lists": {
+                name: [{"unit": c.name, "rank": c.rank, "score": round(c.score, 6)} for c in places]
+                for name, places in self.lists.items()
+            },
+            "features": {
+                unit: [{"name": w.name, "value": w.value, "adds": w.adds} for w in weighed]
+                for unit, weighed in self.features.items()
+            },
+            "timings": {step: round(seconds, 6) for step, seconds in self.timings.items()},
+        }
+
+
 def contributions(made: PassResult, ranker: LinearRanker, unit: int) -> list[Weighed]:
     """Every feature with a weight, of a unit in the pool, the strongest first. Raises ValueError if it is not in the pool."""
     at = np.flatnonzero(made.pool == unit)
@@ -56,6 +101,44 @@ def contributions(made: PassResult, ranker: LinearRanker, unit: int) -> list[Wei
         if weight:
             out.append(Weighed(name=name, value=round(value, 4), adds=round(float(weight * (value - mean) / scale), 4)))
     return sorted(out, key=lambda w: (-abs(w.adds), w.name))
+
+
+def explanation(
+    view: IndexView,
+    ranked: RankedUnits,
+    hits: Sequence[Evidence],
+    *,
+    k: int,
+    question: str,
+    effort: int,
+    ranker: LinearRanker | None,
+    searched: int,
+) -> Explanation:
+    """What led to the hits of a ranking. k: places of each list that are told. ranker: of the last pass, None at effort 0."""
+    lists = {}
+    for name, held in sorted(ranked.lists.items()):
+        ids = view.unit_ids(held.units[:k].tolist())
+        scored = zip(ids, held.scores.tolist(), strict=False)
+        lists[name] = tuple(Channel(name=unit, rank=i, score=float(x)) for i, (unit, x) in enumerate(scored, 1))
+    features = {}
+    made = ranked.made
+    if made is not None and ranker is not None:
+        for hit, unit in zip(hits, view.units_by_id([h.id for h in hits]), strict=True):
+            if (made.pool == unit).any():
+                features[hit.id] = tuple(contributions(made, ranker, unit)[:SHOWN])
+    entities = view.entity_ids([e.entity for e in ranked.entities])
+    return Explanation(
+        question=question,
+        order=ranked.name,
+        effort=effort,
+        searched=searched,
+        units=view.n_units,
+        hits=tuple(hits),
+        lists=lists,
+        entities=tuple((i, question[e.start : e.end]) for i, e in zip(entities, ranked.entities, strict=True)),
+        features=features,
+        timings=dict(ranked.timings),
+    )
 
 
 def standing(ranked: RankedUnits, unit: int, k: int, ranker: LinearRanker | None) -> Standing:

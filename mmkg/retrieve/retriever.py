@@ -13,7 +13,7 @@ from mmkg.algorithms.terms import terms
 from mmkg.protocols import Extractor, FloatArray, IndexView, IntArray, Reranker
 from mmkg.retrieve import order, passes, paths, walk
 from mmkg.retrieve.evidence import as_evidence
-from mmkg.retrieve.explain import DEEPEST, Standing, standing
+from mmkg.retrieve.explain import DEEPEST, Explanation, Standing, explanation, standing
 from mmkg.retrieve.fuzzy import mended
 from mmkg.retrieve.inquiry import Encode, Inquiry, question_words
 from mmkg.retrieve.links import Links
@@ -236,6 +236,48 @@ class HybridRetriever:
         collapse: fold near-duplicates into the best of them. timings: a dictionary that receives the seconds by step.
         Raises ValueError as `rank` does.
         """
+        ranked, found = self._retrieved(question, k, modalities, effort, modes, within, collapse)
+        if timings is not None:
+            timings.update(ranked.timings)
+        return found
+
+    def explain(
+        self,
+        question: str,
+        *,
+        k: int = 10,
+        modalities: frozenset[Modality] | None = None,
+        effort: int = 0,
+        modes: Sequence[str] = (HYBRID,),
+        within: Mask | None = None,
+        collapse: bool = True,
+    ) -> Explanation:
+        """`retrieve` with all that led to it: every list, score, feature, path and time. Raises ValueError as `rank` does."""
+        ranked, found = self._retrieved(question, k, modalities, effort, modes, within, collapse)
+        mask = self._mask(modalities, within)
+        passes_run = min(effort, self.max_effort) if ranked.made is not None else 0
+        ranker = self._rankers.passes[passes_run - 1] if self._rankers is not None and passes_run else None
+        return explanation(
+            self.view,
+            ranked,
+            found,
+            k=k,
+            question=mended(question, self.view) if self._mend else question,
+            effort=passes_run,
+            ranker=ranker,
+            searched=self.view.n_units if mask is None else int(np.count_nonzero(mask)),
+        )
+
+    def _retrieved(
+        self,
+        question: str,
+        k: int,
+        modalities: frozenset[Modality] | None,
+        effort: int,
+        modes: Sequence[str],
+        within: Mask | None,
+        collapse: bool,
+    ) -> tuple[RankedUnits, list[Evidence]]:
         if k < 1:
             raise ValueError(f"k must be at least 1, got {k}")
         n = k + _SPARE if collapse else k
@@ -251,11 +293,8 @@ class HybridRetriever:
             first = replace(ranked, units=ranked.units[:n], scores=ranked.scores[:n])
             found = self._evidence(question, first, k, collapse=collapse)
             if len(found) >= k or n >= len(ranked.units):
-                break
+                return ranked, found
             n *= 3  # many copies of one passage stand at the top
-        if timings is not None:
-            timings.update(ranked.timings)
-        return found
 
     def search_image(
         self,

@@ -21,6 +21,10 @@ DEPTH = 100
 ITERATIONS = 8
 """Steps of the walk: from 8 on the first ten places no longer change (measured on 300 questions of two text sets)."""
 
+FEW = 20_000
+"""Units or sentences that are scored one by one, where a mask lets through no more: a search of all would have to fetch thousands
+to find the few. Measured in docs/search.md."""
+
 Mask = npt.NDArray[np.bool_]
 Search = Callable[[int], tuple[IntArray, FloatArray]]
 
@@ -53,7 +57,10 @@ def by_words(question: str, view: IndexView, mask: Mask | None, depth: int) -> R
 
 def by_vector(name: str, view: IndexView, space: str, query: FloatArray, mask: Mask | None, depth: int) -> RankedList:
     """Units whose vectors in a space are nearest to the query."""
-    units, scores = _searched(lambda k: view.search_units(space, query, k), lambda u: u, view.n_units, mask, depth)
+    if mask is not None and np.count_nonzero(mask) <= FEW:
+        units, scores = _nearest_of(np.flatnonzero(mask), view.unit_vectors(space, np.flatnonzero(mask)), query, depth)
+    else:
+        units, scores = _searched(lambda k: view.search_units(space, query, k), lambda u: u, view.n_units, mask, depth)
     return RankedList(name, units, scores.astype(np.float64))
 
 
@@ -62,6 +69,9 @@ def nearest_sentences(
 ) -> tuple[IntArray, FloatArray]:
     """Sentences nearest to the query: enough of them for about `depth` units."""
     unit = view.sentence_unit
+    if mask is not None and np.count_nonzero(held := mask[unit]) <= FEW:
+        sentences = np.flatnonzero(held)
+        return _nearest_of(sentences, view.sentence_vectors(space, sentences), query, 4 * depth)
     return _searched(
         lambda k: view.search_sentences(space, query, k), lambda s: unit[s].astype(np.int64), len(unit), mask, 4 * depth
     )
@@ -122,6 +132,18 @@ def _from_scores(name: str, scores: Float64Array, mask: Mask | None, depth: int)
         scores = np.where(mask, scores, 0.0)
     units = top(scores, depth)
     return RankedList(name, units, scores[units])
+
+
+def _nearest_of(items: IntArray, vectors: FloatArray, query: FloatArray, depth: int) -> tuple[IntArray, FloatArray]:
+    """What `_searched` gives for a mask that lets through few, by scoring those alone.
+
+    items: ascending; vectors: (n, dim), a row of zeros for an item without one. The sums are those of an exact search: row by row,
+    in double precision, ties to the smaller item.
+    """
+    held = vectors.any(axis=1) if vectors.shape[1] else np.zeros(len(items), dtype=bool)
+    scores = (vectors[held].astype(np.float64) * query.astype(np.float64)).sum(axis=1).astype(np.float32)
+    first = np.lexsort((items[held], -scores))[:depth]
+    return items[held][first], scores[first]
 
 
 def _searched(

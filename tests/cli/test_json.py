@@ -108,6 +108,7 @@ SHOWN = {
         media_type=TEXT,
         bytes=COUNT,
         meta={"type": "object", "additionalProperties": TEXT},
+        tags={"type": "object", "additionalProperties": TEXT},
         sections=some(shape(heading=TEXT, level=COUNT)),
         units=some(BRIEF),
         entities=some(shape(id=TEXT, name=TEXT, count=COUNT)),
@@ -299,6 +300,38 @@ def test_search(as_json, base):
     assert found["hits"][0]["document"]["name"] == "Elias Crane"
     assert found["hits"][0]["locator"]["chars"]
     assert holds(as_json("search", "zzzz", "--modality", "audio", kb=base), shape(hits=some(HIT))) == {"hits": []}
+
+
+def test_search_explained(as_json, base):
+    told = shape(
+        question=TEXT,
+        order=TEXT,
+        effort=COUNT,
+        searched=COUNT,
+        units=COUNT,
+        entities=some(shape(**{"id": TEXT, "as": TEXT})),
+        lists={"type": "object", "additionalProperties": some(shape(unit=TEXT, rank=COUNT, score=NUMBER))},
+        features={"type": "object", "additionalProperties": some(shape(name=TEXT, value=NUMBER, adds=NUMBER))},
+        timings={"type": "object", "additionalProperties": NUMBER},
+    )
+    found = as_json("search", "who built lighthouses", "--explain", "--where", "kind=markdown", kb=base)
+    holds(found, shape(hits=some(HIT), explanation=told))
+    assert found["explanation"]["lists"]["bm25"] and found["explanation"]["searched"] < found["explanation"]["units"]
+
+
+def test_tag_and_filter(as_json, run, files, tmp_path):
+    kb = tmp_path / "kb"
+    tagged = shape(documents=some(shape(id=SHA256, tags={"type": "object", "additionalProperties": TEXT})))
+    holds(as_json("add", files, "--tag", "project=light", kb=kb), REPORT)
+    changed = holds(as_json("tag", files / "crane.md", "--put", "draft=yes", "--drop", "project", kb=kb), tagged)
+    assert [d["tags"] for d in changed["documents"]] == [{"draft": "yes"}]
+    hits = as_json("search", "Elias Crane", "--where", "tag:project=light", kb=kb)["hits"]
+    assert hits and "Elias Crane" not in {h["document"]["name"] for h in hits}
+    for wrong in (("--where", "kind=novel"), ("--where", "date>soon")):
+        assert run("search", "light", *wrong, kb=kb).exit_code == 2
+    assert run("add", files, "--tag", "novalue", kb=kb).exit_code == 2
+    unknown = run("search", "light", "--where", "tag:projekt=x", kb=kb)
+    assert unknown.exit_code == 1 and "did you mean tag:project?" in unknown.stderr
 
 
 def test_why_not(as_json, base):

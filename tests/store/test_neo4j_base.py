@@ -102,6 +102,29 @@ def test_same_files_same_digest_evidence_and_rows(open_kb, files, tmp_path) -> N
     assert server.digest() == never.digest()
 
 
+def test_tags_and_filters_are_those_of_a_folder(open_kb, files, tmp_path) -> None:
+    server, folder = open_kb(), open_kb(tmp_path / "kb")
+    for kb in (server, folder):
+        kb.add(files, tags=["project=engine"])
+        kb.tag("ada.md", put={"author": "me"}, drop=["project"])
+        kb.add_text("---\ndate: 2020-05-01\n---\n# A note\n\nOn the Analytical Engine.\n", name="note")
+    assert server.digest() == folder.digest() == server.digest(deep=True)
+    for where in (
+        "tag:project=engine",
+        "!tag:project",
+        "kind=plain",
+        "kind=text",
+        ["document=*.md", "tag:author"],
+        "date>=2020",
+    ):
+        found = [[e.id for e in kb.search("Analytical Engine", where=where, k=9)] for kb in (server, folder)]
+        assert found[0] == found[1] and found[0], where
+    told = [kb.search("Analytical Engine", where="kind=markdown", explain=True) for kb in (server, folder)]
+    assert told[0].lists == told[1].lists and told[0].hits == told[1].hits
+    server.rebuild()
+    assert server.digest() == folder.digest()
+
+
 def test_rows_of_our_own_stay_out_of_sight(open_kb, files) -> None:
     """Hidden rows have no relationships and no property that the graph's nodes have; nothing of a removed base is left."""
     kb = open_kb()

@@ -7,7 +7,7 @@ import json
 import logging
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -91,6 +91,13 @@ def stage(ledger: Ledger, document: str, facts: DocumentFacts, *, n_bytes: int) 
         rows,
     )
     return no
+
+
+def set_meta(ledger: Ledger, no: int, meta: Mapping[str, str]) -> None:
+    """Give a document other properties; the hash of its facts follows. Call inside a transaction."""
+    facts = replace(read(ledger, no), meta=dict(meta))
+    row = (_json(dict(meta)), facts_hash(facts), no)
+    ledger.db.execute("UPDATE document SET meta = ?, facts_hash = ? WHERE no = ?", row)
 
 
 def read(ledger: Ledger, no: int) -> DocumentFacts:

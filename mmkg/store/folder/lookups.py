@@ -43,6 +43,11 @@ class LedgerLookups:
         row = self.ledger.one("SELECT media_type FROM document WHERE id = ?", (document,))
         return str(row[0]) if row else ""
 
+    def meta(self, document: str) -> dict[str, str]:
+        """Properties and tags of a document, {} if there is none of that id."""
+        row = self.ledger.one("SELECT meta FROM document WHERE id = ?", (document,))
+        return dict(json.loads(row[0])) if row else {}
+
     def source(self, uri: str) -> tuple[str | None, str, str] | None:
         """(document id or None, status, reason) of a source."""
         row = self.ledger.one("SELECT document, status, reason FROM source WHERE uri = ?", (uri,))

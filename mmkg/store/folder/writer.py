@@ -15,7 +15,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,7 +29,7 @@ from mmkg.store.folder.damage import bad_files, file_sha256, of_later_generation
 from mmkg.store.folder.durable import disk_errors, failpoint, sync_folder
 from mmkg.store.folder.engine import KGLiteStore
 from mmkg.store.folder.engine_wire import write_delta
-from mmkg.store.folder.facts import put_outputs, stage
+from mmkg.store.folder.facts import put_outputs, set_meta, stage
 from mmkg.store.folder.follower import GraphFollower
 from mmkg.store.folder.ledger import FileRef, Generation, Ledger
 from mmkg.store.folder.lock import WriterLock
@@ -210,6 +210,18 @@ class FolderWriter(LedgerLookups):
             self.ledger.db.execute(
                 "UPDATE source SET reason = ? WHERE document = ? AND reason = ?", (new, document, old)
             )
+
+    def set_meta(self, metas: Mapping[str, Mapping[str, str]]) -> None:
+        """Give visible documents (by id) other properties, as a new generation with the same files. No model is called.
+
+        Cost: reading the facts of these documents, for their hash.
+        """
+        with self.ledger.transaction("sources-noted"):
+            rows = self.ledger.rows_in("SELECT id, no FROM document WHERE state = 'visible' AND id IN {in}", metas)
+            for id_, no in list(rows):
+                set_meta(self.ledger, no, metas[id_])
+            old = self.ledger.current()
+            self.ledger.put_generation(replace(old, no=old.no + 1))
 
     def note_sources(self, changes: Sequence[SourceChange]) -> None:
         """Record statuses that change no document: failed, rejected, skipped, unchanged."""

@@ -8,7 +8,7 @@ from typing import Any
 from mmkg.errors import NotFoundError
 from mmkg.listing import INSIDE, ending, source_uri
 from mmkg.store.neo4j.connection import Connection
-from mmkg.store.neo4j.facts import read_facts
+from mmkg.store.neo4j.facts import read_facts, unpack
 from mmkg.types import DocumentFacts
 
 
@@ -26,6 +26,11 @@ class ServerLookups:
         """Media type of a document, "" if there is none of that id."""
         rows = self.connection.rows("MATCH (d:_Document {_id: $id}) RETURN d._media_type AS kind", id=document)
         return str(rows[0]["kind"] or "") if rows else ""
+
+    def meta(self, document: str) -> dict[str, str]:
+        """Properties and tags of a document, {} if there is none of that id."""
+        rows = self.connection.rows("MATCH (d:_Document {_id: $id}) RETURN d._head AS head", id=document)
+        return dict(unpack(rows[0]["head"]).get("meta", {})) if rows and rows[0]["head"] else {}
 
     def source(self, uri: str) -> tuple[str | None, str, str] | None:
         """(document id or None, status, reason) of a source."""

@@ -12,7 +12,7 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +122,20 @@ class ServerWriter(ServerLookups):
         for i in range(0, len(rows), _UNITS):
             part = rows[i : i + _UNITS]
             self.connection.write(lambda tx, part=part: tx.run(text, rows=part).consume())  # type: ignore[misc]
+
+    def set_meta(self, metas: Mapping[str, Mapping[str, str]]) -> None:
+        """Give visible documents (by id) other properties, as a new generation of the same arrays. No model is called."""
+
+        def work(tx: Runner) -> None:
+            base.lock(tx)
+            for id_, meta in metas.items():
+                facts = replace(_facts(tx, id_), meta=dict(meta))
+                row = document_row(id_, facts, n_bytes=0)
+                text = "MATCH (d:_Document {_id: $id, _state: 'visible'}) SET d._head = $head, d._hash = $hash"
+                tx.run(text, id=id_, head=row["_head"], hash=row["_hash"]).consume()
+            tx.run("MATCH (s:_Store {_name: 'base'}) SET s._generation = s._generation + 1").consume()
+
+        self.connection.write(work)
 
     def note_sources(self, changes: Sequence[SourceChange]) -> None:
         """Record statuses that change no document: failed, rejected, skipped, unchanged."""
