@@ -20,8 +20,9 @@ _FRONT_MATTER = re.compile(
     r"\A(?:---\n(?P<yaml>(?:[^\n]*\n){0,300}?)---|\+\+\+\n(?P<toml>(?:[^\n]*\n){0,300}?)\+\+\+)[ \t]*(?:\n|\Z)"
 )
 _GRID_TABLE = re.compile(r"^\+(?:[-=:]{2,}\+)+[ \t]*\n(?:[|+][^\n]*\n)+", re.MULTILINE)
-_FIELD = re.compile(r"^([A-Za-z][\w -]{0,40})\s*[:=]\s*(\S.*)$", re.MULTILINE)
-_META = ("author", "authors", "date", "description", "keywords", "tags", "language", "lang", "subtitle")
+_FIELD = re.compile(r"([A-Za-z][\w -]{0,40}?)\s*[:=]\s*(.*)$")
+_ITEM = re.compile(r"\s*-\s+(\S.*)$")
+_MOST_FIELDS = 40
 _TAG = re.compile(r"<!--.*?-->|</?[A-Za-z][^<>]*>", re.DOTALL)
 _BREAK_TAG = re.compile(r"<br\s*/?>", re.IGNORECASE)
 
@@ -74,13 +75,34 @@ def _front_matter(text: str) -> tuple[dict[str, str], str, str]:
     found = _FRONT_MATTER.match(text)
     if not found:
         return {}, "", text
-    fields = {
-        k.strip().casefold(): v.strip().strip("\"'") for k, v in _FIELD.findall(found["yaml"] or found["toml"] or "")
-    }
+    fields = _fields(found["yaml"] or found["toml"] or "")
     if not fields:
         return {}, "", text
-    meta = {key: fields[key].strip("[]") for key in _META if fields.get(key)}
-    return meta, fields.get("title", ""), text[found.end() :]
+    title = fields.pop("title", "")
+    return fields, title, text[found.end() :]
+
+
+def _fields(block: str) -> dict[str, str]:
+    """The plain fields of front matter: words, numbers and lists of them; what is nested deeper is left out.
+
+    >>> _fields("author: Ada\\ntags:\\n  - stone\\n  - 'sea'\\nkinds: [a, b]\\n")
+    {'author': 'Ada', 'tags': 'stone, sea', 'kinds': 'a, b'}
+    """
+    out: dict[str, list[str]] = {}
+    items: list[str] | None = None
+    for line in block.splitlines():
+        if found := _FIELD.match(line):
+            items = out.setdefault(found[1].strip().casefold(), []) if len(out) < _MOST_FIELDS else None
+            value = found[2].strip()
+            parts = value[1:-1].split(",") if value[:1] == "[" and value[-1:] == "]" else [value]
+        elif found := _ITEM.match(line):
+            parts = [found[1]]
+        else:
+            items = None
+            continue
+        if items is not None:
+            items += [p for part in parts if (p := part.strip().strip("\"'"))]
+    return {name: ", ".join(values) for name, values in out.items() if values}
 
 
 def _render(tokens: Sequence[Any], builder: TextBuilder) -> None:

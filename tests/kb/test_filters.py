@@ -21,7 +21,7 @@ from mmkg.where import Profile, days_of, parse
 
 NOTES = {
     "tower.md": "---\nauthor: Ada Crane\ndate: 2019-03-02\nkeywords: stone, light\n---\n# Tamar Light\n\nTamar Light stands on a rock.\n",
-    "keeper.md": "---\nauthor: Ben Reed\ndate: 2021-07-01\n---\n# The keeper\n\nThe keeper of Tamar Light was Elias Crane.\n",
+    "keeper.md": "---\nauthor: Ben Reed\ndate: 2021-07-01\nproject: sea\ntopics:\n  - rock\n  - salt water\n---\n# The keeper\n\nThe keeper of Tamar Light was Elias Crane.\n",
     "log.txt": "The light was lit every night. Elias Crane wrote it down.\n",
     "deep/ships.csv": "ship,home\nGrey Petrel,Port Ferren\nLight Wind,Tamar\n",
     "page.html": "<html lang='en'><head><title>Lamps</title><meta name='author' content='Ada Crane'></head>"
@@ -101,6 +101,8 @@ ALL = ["dawn.jpg", "keeper.md", "log.txt", "page.html", "ships.csv", "tower.md"]
         ("author=ada*", ["page.html", "tower.md"]),
         ("author~REED", ["keeper.md"]),
         ("keywords=light", ["tower.md"]),
+        ("project=sea", ["keeper.md"]),
+        ("topics=salt water", ["keeper.md"]),
         ("author", ["keeper.md", "page.html", "tower.md"]),
         ("tag:project=harbour", ["tower.md"]),
         ("tag:project=harbour|ships", ["ships.csv", "tower.md"]),
