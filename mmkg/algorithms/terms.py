@@ -38,12 +38,21 @@ def terms(text: str) -> list[str]:
     >>> terms("The river's bridges, in Zürich")
     ['river', 'bridg', 'zurich']
     """
+    return [stem(word) for word in words(text)]
+
+
+def words(text: str) -> list[str]:
+    """The words of a text that `terms` stems, in order, repeats kept.
+
+    >>> words("The river's bridges, in Zürich")
+    ['river', 'bridges', 'zurich']
+    """
     out = []
     for word in _WORD.findall(fold(text)):
         if not word.isalnum():
             word = word.replace("\u2019", "'").removesuffix("'s").replace("'", "")
         if word not in STOP_WORDS:
-            out.append(_stem(word))
+            out.append(word)
     return out
 
 
@@ -55,7 +64,9 @@ def _stemmer() -> Any:
 
 
 @lru_cache(maxsize=1 << 18)
-def _stem(word: str) -> str:
+def stem(word: str) -> str:
+    """The index term of one of `words`. It begins with the same letter: a word of another first letter need not be stemmed to know
+    that it is another term."""
     if len(word) > _LONGEST_STEMMED or word.isdigit():
         return word
     with _lock:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mmkg.algorithms.pagerank import Float64Array
+from mmkg.algorithms.terms import stem
 from mmkg.protocols import FloatArray, IntArray
 from mmkg.retrieve.bridges import BeamUnit
 from mmkg.retrieve.inquiry import Inquiry, cosines
@@ -337,11 +338,13 @@ def _title_words(inquiry: Inquiry, pool: Pool, total: float) -> tuple[Float64Arr
     titles = inquiry.links.titles
     named, covered = np.zeros(len(pool)), np.zeros(len(pool))
     spans = [titles.indices[titles.indptr[u] : titles.indptr[u + 1]].tolist() for u in pool.units.tolist()]
-    words = inquiry.links.terms([e for span in spans for e in span])
+    words = inquiry.links.words([e for span in spans for e in span])
+    initials = {term[0] for term in asked}
     at = 0
     for i, span in enumerate(spans):
         for _ in span:
-            held = words[at]
+            # Stemming costs more than all else here, and a word of another first letter is another term unstemmed.
+            held = {stem(w) if w[0] in initials else w for w in words[at]}
             at += 1
             both = [w for w in held if w in asked]
             if both:

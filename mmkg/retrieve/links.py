@@ -11,7 +11,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from mmkg.algorithms.pagerank import Float64Array, WalkGraph
-from mmkg.algorithms.terms import terms
+from mmkg.algorithms.terms import words
 from mmkg.protocols import IndexView, IntArray
 
 KNOWN_ENTITIES = 1 << 17
@@ -36,7 +36,7 @@ class Links:
         self.sentence_start: IntArray = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         self._ids: dict[int, str] = {}
         self._names: dict[int, str] = {}
-        self._terms: dict[int, frozenset[str]] = {}
+        self._words: dict[int, frozenset[str]] = {}
         self._lock = threading.Lock()
 
     @cached_property
@@ -87,16 +87,16 @@ class Links:
         """Display names."""
         return self._kept(self._names, entities, self._view.entity_names)
 
-    def terms(self, entities: Sequence[int]) -> list[frozenset[str]]:
-        """Index terms of the canonical forms."""
+    def words(self, entities: Sequence[int]) -> list[frozenset[str]]:
+        """Words of the canonical forms, without stop words, not stemmed."""
         ids = self.ids(entities)
         out = []
         for entity, name in zip(entities, ids, strict=True):
-            known = self._terms.get(entity)
+            known = self._words.get(entity)
             if known is None:
-                known = frozenset(terms(name))
-                if len(self._terms) < KNOWN_ENTITIES:
-                    self._terms[entity] = known
+                known = frozenset(words(name))
+                if len(self._words) < KNOWN_ENTITIES:
+                    self._words[entity] = known
             out.append(known)
         return out
 

@@ -172,7 +172,7 @@ class HybridRetriever:
         with clock("walk"):
             asked = question_seeds(self.graph, [e.entity for e in entities])
             near = sentence_seeds(self.view, self.graph, sentences, cosines)
-            from_asked, from_near = walk.walk_masses(self.graph, asked, near)
+            from_asked, from_near = walk.walk_mass(self.graph, asked), walk.walk_mass(self.graph, near)
             # Without an entity of the question the walk has no anchor: sentences alone were measured to lead it astray.
             mass = from_asked + SENTENCE_WEIGHT * from_near if asked.any() else from_asked
             lists["walk"] = walk.by_walk(mass, mask, depth)

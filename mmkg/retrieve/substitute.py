@@ -118,79 +118,110 @@ class Gated:
 
 def scored(inquiry: Inquiry, variants: Sequence[Variant], own: Sequence[int]) -> Gated:
     """Score the variants where their bridges are spoken of. own: the unit of each source, which its own bridges do not raise."""
-    gates, reach = _gates(inquiry, sorted({v.bridge for v in variants}))
-    units = np.array(sorted({u for gate in gates.values() for u in gate.tolist()}), dtype=np.int64)
-    if not len(units):
-        none = np.zeros(0)
-        empty = np.zeros(0, dtype=np.int64)
+    texts = {text: i for i, text in enumerate(dict.fromkeys(v.text for v in variants))}
+    bridges = sorted({v.bridge for v in variants})
+    gates = _gates(inquiry, bridges)
+    # Pairs of a variant and a unit that speaks of its bridge: few beside all variants times all units.
+    of_bridge = np.searchsorted(bridges, [v.bridge for v in variants])
+    by, pair = _spread(of_bridge, gates.unit_start)
+    unit, about = gates.units[pair], gates.about[pair]
+    source = np.array([v.source for v in variants], dtype=np.int64)
+    open_ = unit != np.array(own, dtype=np.int64)[source[by]] if len(by) else np.zeros(0, dtype=bool)
+    by, unit, about = by[open_], unit[open_], about[open_]
+    if not len(unit):
+        none, empty = np.zeros(0), np.zeros(0, dtype=np.int64)
         return Gated(
             units=empty, unit=none, sentence=none, joint=none, source=empty, near=none, about=none, bridges=empty
         )
-    texts = {text: i for i, text in enumerate(dict.fromkeys(v.text for v in variants))}
-    vectors, text = inquiry.vectors(list(texts)), [texts[v.text] for v in variants]
-    n, names = len(units), list(gates)
-    sentences, rows = inquiry.links.sentences_of(units)
-    # Once for each bridge, then spread over its variants.
-    speaks, about_bridge = np.zeros((n, len(names)), dtype=bool), np.zeros((n, len(names)))
-    says = np.zeros((len(sentences), len(names)), dtype=bool)
-    for j, bridge in enumerate(names):
-        speaks[np.searchsorted(units, gates[bridge]), j] = True
-        titled, share = inquiry.links.units_about(bridge)
-        held = np.isin(titled, gates[bridge])
-        about_bridge[np.searchsorted(units, titled[held]), j] = share[held]
-        named = reach[bridge]
-        if len(named) and len(sentences):
-            at = np.minimum(np.searchsorted(named, sentences), len(named) - 1)
-            says[:, j] = named[at] == sentences
-    says |= about_bridge[rows] > 0
-    kept = np.flatnonzero(
-        says.any(axis=1)
-    )  # most sentences of these units speak of no bridge: their vectors are not read
-    sentences, rows, says = sentences[kept], rows[kept], says[kept]
-    column = np.searchsorted(names, [v.bridge for v in variants])
-    open_ = speaks[:, column] & (units[:, None] != np.array([own[v.source] for v in variants])[None])
-    about = about_bridge[:, column]
+    vectors, text = inquiry.vectors(list(texts)), np.array([texts[v.text] for v in variants])
     near = np.array([v.near for v in variants])
-    products = np.where(open_, cosines(inquiry.view.unit_vectors(inquiry.space, units), vectors)[:, text], -1.0)
-    each = cosines(inquiry.view.sentence_vectors(inquiry.space, sentences), vectors)
-    best_sentence, best_joint = np.full(n, -1.0), np.full(n, -1.0)
-    # By text, since many bridges may share one: the largest nearness of those that a sentence speaks of is all that differs.
-    for i in range(len(texts)):
-        mine = np.flatnonzero(np.array(text) == i)
-        spoken = open_[np.ix_(rows, mine)] & says[:, column[mine]]
-        said = np.flatnonzero(spoken.any(axis=1))
-        nearest = np.where(spoken[said], near[mine], -1.0).max(axis=1, initial=-1.0)
-        np.maximum.at(best_sentence, rows[said], each[said, i])
-        np.maximum.at(best_joint, rows[said], each[said, i] + nearest)
-    best = products.argmax(axis=1)
-    reached = open_.any(axis=1)
-    distinct = np.zeros(n, dtype=np.int64)
-    for j in range(len(names)):
-        distinct += open_[:, column == j].any(axis=1)
-    at = np.arange(n)
+    units, row = np.unique(unit, return_inverse=True)
+    products = cosines(inquiry.view.unit_vectors(inquiry.space, units), vectors)[row, text[by]]
+    # The best variant of each unit, the first of equals.
+    order = np.lexsort((by, -products, row))
+    best = order[np.append(True, row[order][1:] != row[order][:-1])]
+    spoken = np.unique(row * len(bridges) + of_bridge[by]) // len(bridges)
+
+    said_by, pair = _spread(of_bridge, gates.sentence_start)
+    sentence = gates.sentences[pair]
+    holder = inquiry.view.sentence_unit[sentence].astype(np.int64)
+    elsewhere = holder != np.array(own, dtype=np.int64)[source[said_by]]
+    said_by, sentence, holder = said_by[elsewhere], sentence[elsewhere], holder[elsewhere]
+    read, at = np.unique(sentence, return_inverse=True)
+    each = cosines(inquiry.view.sentence_vectors(inquiry.space, read), vectors)[at, text[said_by]]
+    best_sentence, best_joint = np.full(len(units), -1.0), np.full(len(units), -1.0)
+    into = np.searchsorted(units, holder)
+    np.maximum.at(best_sentence, into, each)
+    np.maximum.at(best_joint, into, each + near[said_by])
     return Gated(
-        units=units[reached],
-        unit=products[at, best][reached],
-        sentence=best_sentence[reached],
-        joint=best_joint[reached],
-        source=np.array([v.source for v in variants])[best][reached],
-        near=near[best][reached],
-        about=about[at, best][reached],
-        bridges=distinct[reached],
+        units=units,
+        unit=products[best],
+        sentence=best_sentence,
+        joint=best_joint,
+        source=source[by[best]],
+        near=near[by[best]],
+        about=about[best],
+        bridges=np.bincount(spoken, minlength=len(units)).astype(np.int64),
     )
 
 
-def _gates(
-    inquiry: Inquiry, bridges: Sequence[int]
-) -> tuple[dict[int, npt.NDArray[np.int64]], dict[int, npt.NDArray[np.int64]]]:
-    """For each bridge the units that speak of it, and the sentences that name it."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Gates:
+    """Where bridges are spoken of. units, about: those of bridge j from unit_start[j] to unit_start[j + 1], and 1 / n where it is their
+    title, else 0. sentences: the same by sentence_start, of these units alone: those that name it, and all of a unit about it."""
+
+    units: IntArray
+    about: Float64Array
+    unit_start: IntArray
+    sentences: IntArray
+    sentence_start: IntArray
+
+
+def _gates(inquiry: Inquiry, bridges: Sequence[int]) -> _Gates:
+    links = inquiry.links
     most = min(COMMON_SHARE * inquiry.view.n_units + COMMON_FLOOR, COMMON_MOST)
-    units: dict[int, npt.NDArray[np.int64]] = {}
-    sentences: dict[int, npt.NDArray[np.int64]] = {}
+    units: list[IntArray] = [np.zeros(0, dtype=np.int64)]
+    abouts: list[Float64Array] = [np.zeros(0)]
+    sentences: list[IntArray] = [np.zeros(0, dtype=np.int64)]
     for bridge in bridges:
-        about = inquiry.links.units_about(bridge)[0]
+        titled, share = links.units_about(bridge)
         rare = inquiry.graph.df[bridge] <= most
-        gate = inquiry.links.units_naming(bridge) if rare else about[:COMMON_MOST]
-        units[bridge] = gate if inquiry.mask is None else gate[inquiry.mask[gate]]
-        sentences[bridge] = inquiry.links.sentences_naming(bridge)
-    return units, sentences
+        gate = links.units_naming(bridge) if rare else titled[:COMMON_MOST]
+        if inquiry.mask is not None:
+            gate = gate[inquiry.mask[gate]]
+        about = np.zeros(len(gate))
+        naming = links.sentences_naming(bridge)
+        if not rare or inquiry.mask is not None:
+            naming = naming[_among(gate, inquiry.view.sentence_unit[naming])]
+        held = _among(gate, titled)
+        if held.any():
+            about[np.searchsorted(gate, titled[held])] = share[held]
+            naming = np.union1d(naming, links.sentences_of(titled[held])[0])
+        units.append(gate)
+        abouts.append(about)
+        sentences.append(naming)
+    return _Gates(
+        units=np.concatenate(units),
+        about=np.concatenate(abouts),
+        unit_start=np.cumsum([len(u) for u in units]),
+        sentences=np.concatenate(sentences),
+        sentence_start=np.cumsum([len(s) for s in sentences]),
+    )
+
+
+def _spread(of_bridge: IntArray, start: IntArray) -> tuple[IntArray, IntArray]:
+    """For each variant, by its bridge, all entries of that bridge: the variants and the places of the entries, pair by pair."""
+    first = start[of_bridge]
+    counts = start[of_bridge + 1] - first
+    by = np.repeat(np.arange(len(of_bridge), dtype=np.int64), counts)
+    return by, np.arange(len(by), dtype=np.int64) + (first - (np.cumsum(counts) - counts))[by]
+
+
+def _among(ascending: IntArray, values: npt.NDArray[np.integer]) -> npt.NDArray[np.bool_]:
+    """Which of the values are among some ascending ones."""
+    if not len(ascending):
+        return np.zeros(len(values), dtype=bool)
+    found: npt.NDArray[np.bool_] = (
+        ascending[np.minimum(np.searchsorted(ascending, values), len(ascending) - 1)] == values
+    )
+    return found

@@ -105,21 +105,11 @@ def by_file_name(question: str, view: IndexView, mask: Mask | None, depth: int) 
 
 
 def walk_mass(graph: WalkGraph, weights: Float64Array) -> Float64Array:
-    """(n_units,) personalised PageRank from the restart weights of the entities (n_entities,); all 0 if these are."""
+    """(n_units,) personalised PageRank from the restart weights of the entities (n_entities,), sum 1; all 0 if these are."""
     if not weights.any():
         return np.zeros(graph.n_units)
-    mass = graph.run(weights, iterations=ITERATIONS).units[:, 0]
     # Units that stand alike in the graph must tie, not be told apart by the last bits of a sum.
-    return np.round(mass, 12)
-
-
-def walk_masses(graph: WalkGraph, *weights: Float64Array) -> list[Float64Array]:
-    """`walk_mass` of several restart weights, walked together."""
-    live = [w for w in weights if w.any()]
-    if not live:
-        return [np.zeros(graph.n_units) for _ in weights]
-    columns = iter(np.round(graph.run(np.stack(live, axis=1), iterations=ITERATIONS).units, 12).T)
-    return [next(columns).copy() if w.any() else np.zeros(graph.n_units) for w in weights]
+    return np.round(graph.push(weights, iterations=ITERATIONS), 12)
 
 
 def by_walk(mass: Float64Array, mask: Mask | None, depth: int) -> RankedList:

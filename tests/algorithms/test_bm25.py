@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mmkg.algorithms.bm25 import bm25_scores, idf
 from mmkg.algorithms.keys import entity_key, term_key
 from mmkg.algorithms.names import fold
-from mmkg.algorithms.terms import STOP_WORDS, _stem, terms
+from mmkg.algorithms.terms import STOP_WORDS, stem, terms
 
 WORDS = [f"w{i}" for i in range(40)]
 texts = st.lists(st.sampled_from(WORDS), min_size=1, max_size=30)
@@ -136,7 +136,7 @@ def test_terms_from_several_threads_are_the_same():
     ]
     with ThreadPoolExecutor(8) as pool:
         together = list(pool.map(terms, texts))
-    _stem.cache_clear()
+    stem.cache_clear()
     assert together == [terms(text) for text in texts]
 
 

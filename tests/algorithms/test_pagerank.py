@@ -141,3 +141,33 @@ def test_refuses_what_does_not_fit():
 def test_titled_is_the_share_of_the_narrowest_title():
     graph = graph_of([[1, 1, 1], [1, 0, 1]], [[1, 0, 40], [5, 0, 20]])
     assert graph.titled.tolist() == [1.0, 0.0, 1 / 20]
+
+
+@settings(max_examples=100, deadline=None)
+@given(incidence)
+def test_a_push_without_tolerance_is_the_walk(case):
+    mentions, titles, restart = case
+    graph = graph_of(mentions, titles)
+    for c in range(2):
+        np.testing.assert_allclose(graph.push(restart[:, c], tolerance=0.0), graph.run(restart[:, c]).units[:, 0])
+
+
+@pytest.mark.parametrize("units", [300, 4_000])
+def test_a_push_stays_close_to_the_walk_and_repeats_to_the_bit(units):
+    rng = np.random.default_rng(5)
+    rows = np.repeat(np.arange(units), 8)
+    graph = WalkGraph(
+        sp.csr_matrix((np.ones(len(rows)), (rows, rng.zipf(1.4, len(rows)) % (3 * units))), shape=(units, 3 * units)),
+        sp.csr_matrix((units, 3 * units)),
+    )
+    restart = np.zeros(3 * units)
+    restart[rng.choice(np.flatnonzero(graph.df), size=6, replace=False)] = 1 / 6
+    exact, pushed = graph.run(restart).units[:, 0], graph.push(restart)
+    assert np.abs(exact - pushed).max() < 1e-3 * exact.max()
+    assert np.argsort(-exact, kind="stable")[:20].tolist() == np.argsort(-pushed, kind="stable")[:20].tolist()
+    assert all((graph.push(restart) == pushed).all() for _ in range(3))
+
+
+def test_a_push_refuses_weights_of_another_shape():
+    with pytest.raises(ValueError, match=r"expected restart weights \(2,\)"):
+        graph_of([[1, 1]]).push(np.zeros((2, 2)))
