@@ -35,7 +35,8 @@ from mmkg.reasons import KEPT, code_of, reason
 from mmkg.schema import STATUSES, document_id, subtitled_blob
 from mmkg.store.folder.lookups import speaks
 from mmkg.store.folder.writer import FolderWriter, SourceChange
-from mmkg.store.neo4j.writer import REMOVED_MEANWHILE, ServerWriter
+from mmkg.store.neo4j.commit import REMOVED_MEANWHILE
+from mmkg.store.neo4j.writer import ServerWriter
 from mmkg.tags import with_tags
 from mmkg.texts import content_key, encoder_texts
 from mmkg.types import DocumentFacts, FileReport, NameSpan, Progress, Unit, tags_of
@@ -580,7 +581,7 @@ class Adder:
 
     def _fill_speech(self) -> None:
         """Words for recordings, the new ones and those that came in while no recogniser was there."""
-        if self.speech is None or not isinstance(self.writer, FolderWriter):
+        if self.speech is None:
             return
         waiting = self.writer.unheard(self.speech.key)
         if not waiting:

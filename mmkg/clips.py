@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,13 +31,7 @@ def media_of(blobs: Any, settings: Settings, evidence: Evidence) -> bytes | Medi
     from mmkg.ingest.media_process import cut_once
     from mmkg.ingest.sniff import sniff
 
-    with tempfile.TemporaryDirectory(prefix="mmkg-clip-") as folder:
-        # A base in a folder keeps media as files; elsewhere they are fetched first.
-        path = Path(folder) / "recording"
-        if hasattr(blobs, "path"):
-            path = blobs.path(evidence.media)
-        else:
-            path.write_bytes(blobs.read(evidence.media))
+    with blobs.local(evidence.media) as path:
         with path.open("rb") as file:
             media_type = sniff(file)
         start, end = (round(1000 * s) for s in evidence.locator.seconds)

@@ -72,6 +72,10 @@ class Settings:
     """Recogniser of speech: default, none, or the folder of a Whisper model in CTranslate2's form."""
     sandbox: bool = True
     """Fences of the kernel around parser processes, where it has them; false if a library cannot be loaded inside them."""
+    walk_mentions: int = 5_000_000
+    """Of a base on a server: with more mentions than this nothing is exported to search it, the walk asks the server."""
+    walk_units: int = 1_500
+    """Most units that such a walk looks at for a question."""
     query_timeout_s: float = 10.0
     query_rows: int = 10_000
     query_memory_bytes: int = 2 * 2**30

@@ -62,11 +62,6 @@ class Filters:
                 out &= held[self._view.unit_document]
         return out
 
-    def properties(self) -> list[str]:
-        """Names of the properties and tags that documents here have, sorted."""
-        with self._lock:
-            return self._names
-
     def _of_units(self, condition: Condition, profiles: Sequence[Profile | None]) -> Mask:
         view = self._view
         if condition.field == "modality":
@@ -112,6 +107,11 @@ class Filters:
     @cached_property
     def _names(self) -> list[str]:
         return sorted({key for p in self._profiles if p is not None for key in p.meta})
+
+
+def names_of(reader: ProfileReader) -> list[str]:
+    """Names of the properties and tags that visible documents have, sorted. O(documents)."""
+    return sorted({key for *_, meta, _ in reader.profiles() for key in _folded(meta)})
 
 
 def _folded(meta: Mapping[str, str]) -> dict[str, str]:

@@ -18,6 +18,7 @@ from mmkg.ingest.spoken import with_words
 from mmkg.protocols import ProgressCallback
 from mmkg.reasons import reason
 from mmkg.store.folder.writer import FolderWriter
+from mmkg.store.neo4j.writer import ServerWriter
 from mmkg.types import DocumentFacts, Progress, Span
 
 log = logging.getLogger(__name__)
@@ -28,7 +29,7 @@ NOT_HEARD = (
 
 
 def hear(
-    writer: FolderWriter,
+    writer: FolderWriter | ServerWriter,
     settings: Settings,
     model: SpeechModel,
     documents: Sequence[str],
@@ -59,12 +60,13 @@ def hear(
                     if not loaded:
                         process.use(model.files())
                         loaded = True
-                    for span, words in process.hear(writer.blobs.path(recording), facts.media_type, todo):
-                        writer.put_heard(recording, model.key, span, words)
-                        heard[span] = words
-                        if progress:
-                            seconds = done + span[1] // 1000
-                            progress(Progress(stage="listen", done=seconds, total=max(total, seconds), item=uri))
+                    with writer.blobs.local(recording) as path:
+                        for span, words in process.hear(path, facts.media_type, todo):
+                            writer.put_heard(recording, model.key, span, words)
+                            heard[span] = words
+                            if progress:
+                                seconds = done + span[1] // 1000
+                                progress(Progress(stage="listen", done=seconds, total=max(total, seconds), item=uri))
                     break
                 except LoadError as e:
                     # The clip that did it has no words; the others are heard by a fresh process.

@@ -228,6 +228,49 @@ class IndexView(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statistics:
+    """Counts of a whole base, for a view that holds a part of it (see PartialView).
+
+    n_units; n_worded: units with words; mean_length: index terms of these, on average. frequencies: index term -> units that hold
+    it, of the terms that the view was made for.
+    """
+
+    n_units: int
+    n_worded: int
+    mean_length: float
+    frequencies: Mapping[str, int]
+
+
+@runtime_checkable
+class PartialView(Protocol):
+    """An IndexView made for one question of what lies around it: postings, and maybe units, are a part of the base's.
+
+    entity_unit_df and entity_df are those of the whole base, and `statistics` says the rest.
+    """
+
+    statistics: Statistics
+
+
+class QuestionViews(Protocol):
+    """Where the index stays on a server: an IndexView (a PartialView) for each question."""
+
+    def lookup(self) -> IndexView:
+        """A view without units, to look up words, entities and titles of the whole base."""
+        ...
+
+    def around(
+        self,
+        *,
+        terms: Sequence[str] = (),
+        entities: Sequence[str] = (),
+        vectors: Mapping[str, FloatArray] = ...,
+        file_words: Sequence[str] = (),
+    ) -> IndexView:
+        """The view for a question: its index terms, the canonical forms it names, and its vector by space."""
+        ...
+
+
 class VectorIndex(Protocol):
     """Exact or approximate search over (id, vector) pairs."""
 

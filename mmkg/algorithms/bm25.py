@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -33,12 +33,14 @@ def bm25_scores(
     *,
     k1: float = 1.5,
     b: float = 0.75,
+    whole: tuple[int, float, Mapping[str, int]] | None = None,
 ) -> npt.NDArray[np.float64]:
     """(n,) score of each unit: sum over query terms of idf(t) * tf / (tf + k1 * (1 - b + b * length / mean length)).
 
     lengths: (n,) number of index terms of each unit. Units without terms (pictures without words) count neither in N
     nor in the mean. A term that the query repeats counts as often. Terms are added in sorted order, so the floating
-    sum does not depend on the order of the query. Raises ValueError if k1 < 0 or b is not in 0..1.
+    sum does not depend on the order of the query. whole: N, mean length and term -> df of the base of which `postings` and `lengths`
+    are a part. Raises ValueError if k1 < 0 or b is not in 0..1.
     Reference: Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond", 2009; idf and the
     missing factor k1 + 1 as in Lucene (Kamphuis et al., ECIR 2020, "Which BM25 Do You Mean?").
 
@@ -54,10 +56,14 @@ def bm25_scores(
     if n_units == 0:
         return scores
     mean = float(lengths.sum(dtype=np.int64)) / n_units
+    known: Mapping[str, int] = {}
+    if whole is not None:
+        n_units, mean, known = whole
     for term, times in sorted(Counter(query).items()):
         units, tf = postings(term)
         if len(units):
             weights = tf.astype(np.float64)
             norm = k1 * (1.0 - b + (b / mean) * lengths[units])
-            scores[units] += times * idf(n_units, len(units)) * weights / (weights + norm)
+            df = min(max(known.get(term, 0), len(units)), n_units)
+            scores[units] += times * idf(n_units, df) * weights / (weights + norm)
     return scores

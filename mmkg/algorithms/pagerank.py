@@ -44,23 +44,35 @@ class WalkGraph:
     titled: (n_entities,) in 0..1, how much an entity is the title of single units: 1 / n for its least shared title.
 
     mentions: (n_units, n_entities) counts. title_share: the same shape, 0 or n; an entity may be there without a mention.
+    whole: of a base of which the matrices are a part, its number of units N and (n_entities,) df; idf, hubs and shares are then its.
     Costs O(edges) to build and holds about 50 bytes an edge. Raises ValueError if the shapes differ.
     Method: personalised PageRank of Haveliwala (WWW 2002), over the passage-entity graph of Gutierrez et al. (HippoRAG, 2024).
     """
 
-    def __init__(self, mentions: sp.csr_matrix, title_share: sp.csr_matrix) -> None:
+    def __init__(
+        self,
+        mentions: sp.csr_matrix,
+        title_share: sp.csr_matrix,
+        *,
+        whole: tuple[int, npt.NDArray[np.integer]] | None = None,
+    ) -> None:
         if mentions.shape != title_share.shape:
             raise ValueError(f"mentions is {mentions.shape} but title_share is {title_share.shape}")
         self.n_units, self.n_entities = (int(n) for n in mentions.shape)
         weights = _edge_weights(mentions, title_share)
-        self.df: npt.NDArray[np.int64] = np.bincount(weights.indices, minlength=self.n_entities).astype(np.int64)
+        here: npt.NDArray[np.int64] = np.bincount(weights.indices, minlength=self.n_entities).astype(np.int64)
+        n_units, self.df = self.n_units, here
+        if whole is not None:
+            n_units, self.df = whole[0], np.maximum(np.asarray(whole[1], dtype=np.int64), here)
         with np.errstate(divide="ignore"):
-            self.idf: Float64Array = np.where(self.df > 0, np.log((self.n_units + 1) / np.maximum(self.df, 1)), 0.0)
+            self.idf: Float64Array = np.where(self.df > 0, np.log((n_units + 1) / np.maximum(self.df, 1)), 0.0)
         self.titled: Float64Array = _titled(title_share)
-        self.carries: npt.NDArray[np.bool_] = (self.df >= 2) & (self.df <= max(HUB_FLOOR, HUB_SHARE * self.n_units))
+        self.carries: npt.NDArray[np.bool_] = (self.df >= 2) & (self.df <= max(HUB_FLOOR, HUB_SHARE * n_units))
         column_sums = np.bincount(weights.indices, weights=weights.data, minlength=self.n_entities)
+        # What an entity gives to units outside of a part is lost to them, as in the whole.
+        outside: Float64Array = self.df / np.maximum(here, 1)
         self._to_units = weights.copy()
-        self._to_units.data = weights.data / column_sums[weights.indices]
+        self._to_units.data = weights.data / (column_sums * outside)[weights.indices]
         self._to_units_by_entity: sp.csc_matrix = self._to_units.tocsc()
 
         # Only entities that carry the walk ever change after the first step, so the loop runs on their columns alone.

@@ -14,7 +14,9 @@ from mmkg.models import aim_at_pictures, pixel_space
 from mmkg.types import Answer, Evidence, Modality
 
 if TYPE_CHECKING:
-    from mmkg.protocols import Generator, IndexView
+    from mmkg.filtering import Mask
+    from mmkg.indexed import IndexedRetriever
+    from mmkg.protocols import FloatArray, Generator, IndexView
     from mmkg.retrieve.explain import Explanation, Standing
     from mmkg.retrieve.retriever import HybridRetriever
     from mmkg.showing import Reader
@@ -27,54 +29,98 @@ class Asks(OpenBase):
 
     def retriever(self) -> HybridRetriever:
         """The retriever over the newest generation."""
-        from mmkg.retrieve.retriever import HybridRetriever
-
         with self._lock:
             reader = self._read()
             if self._retriever is None or self._retriever[0] != reader.generation.no:
                 self._models.check(reader.manifest)
-                text = self.text_encoder
-                pixels = pixel_space(text)
-                retriever = HybridRetriever(
-                    reader.index,
-                    reader=reader,
-                    extractor=self.extractor,
-                    encode_query=None if text is None else lambda question: text.encode_query([question])[0],
-                    text_space=text.space.key if text else None,
-                    pixel_space=pixels,
-                    pixel_query=aim_at_pictures if pixels else None,
-                    reranker=self._reranker,
-                    encode=None if text is None else text.encode_query,
-                    rankers=self._models.rankers(self.root),
-                    phrases=self._models.phrases,
-                )
-                self._retriever = (reader.generation.no, retriever)
+                self._retriever = (reader.generation.no, self._over(reader.index, reader))
             return self._retriever[1]
+
+    def _over(self, view: IndexView, reader: Reader, *, mend: bool = True) -> HybridRetriever:
+        from mmkg.retrieve.retriever import HybridRetriever
+
+        text = self.text_encoder
+        pixels = pixel_space(text)
+        return HybridRetriever(
+            view,
+            reader=reader,
+            extractor=self.extractor,
+            encode_query=None if text is None else lambda question: text.encode_query([question])[0],
+            text_space=text.space.key if text else None,
+            pixel_space=pixels,
+            pixel_query=aim_at_pictures if pixels else None,
+            reranker=self._reranker,
+            encode=None if text is None else text.encode_query,
+            rankers=self._models.rankers(self.root),
+            phrases=self._models.phrases,
+            mend=mend,
+        )
+
+    def _on_indexes(self) -> IndexedRetriever | None:
+        """What searches with a server's own indexes, where the base's address or its size says so."""
+        if self._server is None:
+            return None
+        with self._lock:
+            reader = self._read()
+            if self._indexed is None or self._indexed[0] != reader.generation.no:
+                self._indexed = (reader.generation.no, self._on_server(reader))
+            return self._indexed[1]
+
+    def _on_server(self, reader: Reader) -> IndexedRetriever | None:
+        from mmkg.indexed import IndexedRetriever
+        from mmkg.store.neo4j.reader import ServerReader
+
+        assert self._server is not None and isinstance(reader, ServerReader)
+        views = self._server.views(reader, self.settings)
+        if views is None:
+            return None
+        self._models.check(reader.manifest)
+        text = self.text_encoder
+        pixels = pixel_space(text)
+        return IndexedRetriever(
+            views,
+            lambda view: self._over(view, reader, mend=False),
+            extractor=self.extractor,
+            encode_query=None if text is None else lambda question: text.encode_query([question])[0],
+            text_space=text.space.key if text else None,
+            pixel_space=pixels,
+            pixel_query=aim_at_pictures if pixels else None,
+            share=views.whole_walk,
+        )
 
     def index(self) -> IndexView:
         """The arrays of the newest generation."""
         return self._read().index
 
-    def _searching(self, where: Given | None) -> tuple[HybridRetriever, Any]:
-        """The retriever, and the mask of its units that a filter lets through. Raises FilterError."""
+    def _searching(
+        self, where: Given | None, *, question: str = "", picture: FloatArray | None = None
+    ) -> tuple[str, HybridRetriever, Mask | None]:
+        """The question, a retriever for it, and the mask of its units that a filter lets through. Raises FilterError."""
         from mmkg.filtering import Filters
         from mmkg.where import parse
 
         conditions = parse(where)
         with self._lock:
-            retriever = self.retriever()
-            assert self._reader is not None  # the retriever stands on it
-            if self._filters is None or self._filters[0] is not retriever:
-                self._filters = (retriever, Filters(retriever.view, self._reader))
-            filters = self._filters[1]
-        return retriever, filters.mask(conditions)
+            indexed = self._on_indexes()
+            if indexed is None:
+                retriever = self.retriever()
+                assert self._reader is not None  # the retriever stands on it
+                if self._filters is None or self._filters[0] is not retriever:
+                    self._filters = (retriever, Filters(retriever.view, self._reader))
+                return question, retriever, self._filters[1].mask(conditions)
+            reader = self._read()
+        if picture is not None:
+            retriever = indexed.for_picture(picture)
+        else:
+            question, retriever = indexed.prepared_for(question)
+        return question, retriever, Filters(retriever.view, reader).mask(conditions) if conditions else None
 
     @reads
     def properties(self) -> list[str]:
         """Names of the properties that documents here have, for filters; tags begin with `tag:`."""
-        self._searching(None)
-        assert self._filters is not None
-        return self._filters[1].properties()
+        from mmkg.filtering import names_of
+
+        return names_of(self._read())
 
     @overload
     def search(
@@ -152,14 +198,14 @@ class Asks(OpenBase):
                     "searching by picture needs an image encoder", hint='pip install "mmkg[torch,models]"'
                 )
             data = image if isinstance(image, bytes) else FilePath(image).read_bytes()
-            retriever, within = self._searching(where)
             vector = encoder.encode_document([data])[0]
+            _, retriever, within = self._searching(where, picture=vector)
             return retriever.search_image(vector, k=k, modalities=wanted, within=within)
         if not query or not query.strip():
             raise ValueError("give a text or a picture to search for")
         effort = self.settings.effort if effort is None else effort
         modes = (mode,) if isinstance(mode, str) else tuple(mode)
-        retriever, within = self._searching(where)
+        query, retriever, within = self._searching(where, question=query)
         if explain:
             return retriever.explain(query, k=k, modalities=wanted, effort=effort, modes=modes, within=within)
         return retriever.retrieve(query, k=k, modalities=wanted, effort=effort, modes=modes, within=within)
@@ -170,8 +216,11 @@ class Asks(OpenBase):
         kind, found = self._read().resolve(unit)
         if kind != "unit":
             raise NotFoundError(f"{unit} is a {kind}, not a unit", hint="`mmkg search --json` shows the ids of units")
-        at = self._read().index.units_by_id([found])[0]
-        return self.retriever().standing(question, at, k=k, effort=self.settings.effort if effort is None else effort)
+        question, retriever, _ = self._searching(None, question=question)
+        at = retriever.view.units_by_id([found])[0]
+        if at < 0:
+            raise NotFoundError(f"{unit} is not among the units that the walk looks at", hint="raise walk_units")
+        return retriever.standing(question, at, k=k, effort=self.settings.effort if effort is None else effort)
 
     def train_ranker(
         self,
@@ -192,7 +241,7 @@ class Asks(OpenBase):
         target = self.root / BASE_FILE if out is None else FilePath(out)
         current = self._models.rankers(self.root)
         report = train_ranker(self.retriever(), asked, current, target, force=force, progress=progress)
-        self._retriever = None
+        self._retriever = self._indexed = None
         return report
 
     def forget_ranker(self) -> bool:
@@ -201,7 +250,7 @@ class Asks(OpenBase):
 
         held = (self.root / BASE_FILE).exists()
         (self.root / BASE_FILE).unlink(missing_ok=True)
-        self._retriever = None
+        self._retriever = self._indexed = None
         return held
 
     @reads

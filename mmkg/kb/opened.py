@@ -16,6 +16,7 @@ from mmkg.models import Models
 if TYPE_CHECKING:
     from mmkg.adding import Adder, Writer
     from mmkg.filtering import Filters
+    from mmkg.indexed import IndexedRetriever
     from mmkg.protocols import Encoder, Extractor, ProgressCallback, Reranker
     from mmkg.retrieve.retriever import HybridRetriever
     from mmkg.showing import Reader
@@ -71,6 +72,7 @@ class OpenBase:
         self._reader: Reader | None = None
         self._retriever: tuple[int, HybridRetriever] | None = None
         self._filters: tuple[HybridRetriever, Filters] | None = None
+        self._indexed: tuple[int, IndexedRetriever | None] | None = None
         self._lock = threading.RLock()
         self._turn = threading.RLock()
         """Held by one writing call at a time; reading goes on beside it."""
@@ -98,7 +100,7 @@ class OpenBase:
 
     def close(self) -> None:
         with self._lock:
-            self._retriever = self._filters = None
+            self._retriever = self._filters = self._indexed = None
             if self._reader is not None:
                 self._reader.close()
                 self._reader = None
@@ -161,7 +163,7 @@ class OpenBase:
         with self._lock:
             if self._reader is not None:
                 self._retired.append(self._reader)
-            self._reader = self._retriever = self._filters = None
+            self._reader = self._retriever = self._filters = self._indexed = None
             self._close_retired()
 
     def _close_retired(self) -> None:
@@ -175,7 +177,7 @@ class OpenBase:
         from mmkg.extract.derive import EntityDeriver
 
         if self._server is not None:
-            return self._server.writer(EntityDeriver(), create=create)
+            return self._server.writer(EntityDeriver(), create=create, settings=self.settings)
         return self._folder_writer(create=create, wait_s=wait_s)
 
     def _folder_writer(self, *, create: bool = False, wait_s: float = 0.5, sweep: bool = True) -> FolderWriter:
@@ -204,7 +206,7 @@ class OpenBase:
             extractor=self.extractor,
             text_encoder=self.text_encoder,
             image_encoder=self.image_encoder,
-            speech=self._models.speech if self._server is None else None,
+            speech=self._models.speech,
             progress=progress,
             uris=uris,
             tags=tags,

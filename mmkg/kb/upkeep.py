@@ -128,7 +128,7 @@ class Upkeep(OpenBase):
         with self._turn:
             self._let_go()
             if self._server is not None:
-                with self._server.writer(EntityDeriver()) as server:
+                with self._server.writer(EntityDeriver(), settings=self.settings) as server:
                     problems = examine_server(server, fix=fix)
                     return self._fill_outputs(server, problems) if fix else problems
             try:

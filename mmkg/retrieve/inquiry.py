@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from mmkg.algorithms.pagerank import Float64Array, WalkGraph
 from mmkg.algorithms.terms import terms
-from mmkg.protocols import FloatArray, IndexView, IntArray
+from mmkg.protocols import FloatArray, IndexView, IntArray, PartialView
 from mmkg.retrieve.links import Links
 from mmkg.retrieve.question import QuestionEntity
 from mmkg.retrieve.walk import Mask
@@ -84,7 +84,11 @@ def question_words(question: str, view: IndexView) -> Words:
     """The terms of a question that the index knows."""
     found = {term: view.postings(term)[0] for term in sorted(set(terms(question)))}
     held = {term: units for term, units in found.items() if len(units)}
-    idf = np.log((view.n_units + 1) / np.array([len(u) for u in held.values()], dtype=np.float64))
+    n_units, df = view.n_units, {term: len(units) for term, units in held.items()}
+    if isinstance(view, PartialView):
+        whole = view.statistics
+        n_units, df = whole.n_units, {term: max(n, whole.frequencies.get(term, 0)) for term, n in df.items()}
+    idf = np.log((n_units + 1) / np.array(list(df.values()), dtype=np.float64))
     return Words(terms=tuple(held), idf=idf, units=tuple(held.values()))
 
 

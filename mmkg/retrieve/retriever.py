@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mmkg.algorithms.bm25 import bm25_scores
 from mmkg.algorithms.pagerank import Float64Array, WalkGraph
-from mmkg.algorithms.terms import terms
-from mmkg.protocols import Extractor, FloatArray, IndexView, IntArray, Reranker
+from mmkg.protocols import Extractor, FloatArray, IndexView, IntArray, PartialView, Reranker
 from mmkg.retrieve import order, passes, paths, walk
 from mmkg.retrieve.evidence import as_evidence
 from mmkg.retrieve.explain import DEEPEST, Explanation, Standing, explanation, standing
@@ -76,7 +75,8 @@ class HybridRetriever:
         mend: bool = True,
     ) -> None:
         self.view = view
-        self.graph = WalkGraph(view.mentions, view.title_share)
+        whole = (view.statistics.n_units, view.entity_unit_df) if isinstance(view, PartialView) else None
+        self.graph = WalkGraph(view.mentions, view.title_share, whole=whole)
         self.links = Links(view, self.graph)
         self._reader, self._extractor, self._reranker = reader, extractor, reranker
         self._encode_all, self._rankers, self._phrases = encode, rankers, phrases
@@ -85,6 +85,12 @@ class HybridRetriever:
         self._text_space = text_space if encode_query is not None and text_space in held else None
         self._pixel_space = pixel_space if pixel_space in held else None
         self._encode, self._pixel_query = encode_query, pixel_query
+
+    def over(self, view: IndexView) -> HybridRetriever:
+        """The same over a view that differs only in what its searches see: another question's, with the same units and graph."""
+        other = copy.copy(self)
+        other.view = view
+        return other
 
     @property
     def max_effort(self) -> int:
@@ -212,7 +218,7 @@ class HybridRetriever:
                 entities=found.entities,
                 phrases=phrases,
                 words=question_words(found.question, self.view),
-                bm25=bm25_scores(terms(found.question), self.view.postings, self.view.unit_length),
+                bm25=walk.word_scores(found.question, self.view),
                 asked=found.from_asked,
                 near=found.from_near,
                 seeds=found.asked,

@@ -13,7 +13,7 @@ from mmkg.algorithms.fusion import top
 from mmkg.algorithms.names import tokenize
 from mmkg.algorithms.pagerank import Float64Array, WalkGraph
 from mmkg.algorithms.terms import STOP_WORDS, terms
-from mmkg.protocols import FloatArray, IndexView, IntArray
+from mmkg.protocols import FloatArray, IndexView, IntArray, PartialView
 
 DEPTH = 100
 """Places of a list that are kept for fusion and for the channels of evidence."""
@@ -52,7 +52,16 @@ def empty(name: str) -> RankedList:
 
 def by_words(question: str, view: IndexView, mask: Mask | None, depth: int) -> RankedList:
     """BM25 over title and text."""
-    return _from_scores("bm25", bm25_scores(terms(question), view.postings, view.unit_length), mask, depth)
+    return _from_scores("bm25", word_scores(question, view), mask, depth)
+
+
+def word_scores(question: str, view: IndexView) -> Float64Array:
+    """(n_units,) BM25 over title and text, with the statistics of the whole base."""
+    whole = None
+    if isinstance(view, PartialView):
+        s = view.statistics
+        whole = s.n_worded, s.mean_length, s.frequencies
+    return bm25_scores(terms(question), view.postings, view.unit_length, whole=whole)
 
 
 def by_vector(name: str, view: IndexView, space: str, query: FloatArray, mask: Mask | None, depth: int) -> RankedList:

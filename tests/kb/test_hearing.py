@@ -101,6 +101,29 @@ def test_a_base_that_listens_later_is_the_same(heard, folder, tmp_path):
         assert kb.digest(deep=True) == heard[0].digest(deep=True)
 
 
+@pytest.mark.neo4j
+def test_a_base_on_a_server_hears_the_same(heard, folder, neo4j_url, tmp_path, monkeypatch):
+    """Words come in after the recording; readers that held its clips without words see the new ones alone."""
+    monkeypatch.setenv("MMKG_CACHE", str(tmp_path / "cache"))
+    url = f"{neo4j_url}?media={(tmp_path / 'media').as_uri()}"
+    with open_kb(url, speech="none") as deaf:
+        deaf.add(folder)
+        assert deaf.search("Alice Pemberton", modality="audio", k=5)
+        assert [p.kind for p in deaf.doctor()] == ["speech-not-heard"]
+        with open_kb(url) as kb:
+            assert kb.add(folder).counts == {"unchanged": 3}
+            assert kb.digest(deep=True) == heard[0].digest(deep=True)
+            question = "recipe for Storm Pudding from my grandmother"
+            want = heard[0].search(question, k=5)
+            assert kb.search(question, k=5) == want
+            assert deaf.search(question, k=5) == want
+            assert {s["reason"] for s in kb.sources()} == {""}
+            assert not kb.doctor()
+            assert kb.add(folder).counts == {"unchanged": 3}
+            kb.remove("talk.mp3")
+            assert not kb._read().connection.rows("MATCH (h:_Heard) WHERE h._words <> '[]' RETURN h._id AS id")
+
+
 PROGRAM = """
 import os, signal, sys
 from mmkg.kb import KnowledgeBase

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from mmkg.errors import StoreDamagedError
@@ -19,6 +20,11 @@ class Blobs:
 
     def path(self, sha256: str) -> Path:
         return self.root / sha256[:2] / sha256
+
+    @contextmanager
+    def local(self, sha256: str) -> Iterator[Path]:
+        """The blob as a file of this machine, for as long as the body runs."""
+        yield self.path(sha256)
 
     def put_file(self, source: Path, sha256: str) -> None:
         """Copy a file in. Raises StoreDamagedError if it no longer has the expected hash (it changed meanwhile)."""

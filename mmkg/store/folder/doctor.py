@@ -110,7 +110,7 @@ def examine(writer: FolderWriter, *, fix: bool = False) -> list[Problem]:
         problems += limited(_check_index(writer))
         problems += limited(_check_graph(writer))
     problems += limited(_check_pictures(writer))
-    problems += limited(_check_speech(writer))
+    problems += limited(check_speech(writer))
     problems += limited(_check_sources(writer))
     if not fix:
         return problems
@@ -387,7 +387,16 @@ def _check_pictures(writer: FolderWriter) -> Iterator[Problem]:
         yield Problem(kind="pictures-without-vector", id=str(without), detail=detail)
 
 
-def _check_speech(writer: FolderWriter) -> Iterator[Problem]:
+class Hearing(Protocol):
+    """What tells which recordings wait to be heard."""
+
+    @property
+    def manifest(self) -> Manifest: ...
+
+    def unheard(self, model: str) -> list[str]: ...
+
+
+def check_speech(writer: Hearing) -> Iterator[Problem]:
     without = len(writer.unheard(writer.manifest.speech))
     if without:
         detail = (

@@ -201,11 +201,16 @@ def index_row(
         no=no,
         id=id_,
         document=document,
-        modality=_MODALITY[unit.kind],
+        modality=modality_of(unit),
         terms=terms(index_text(facts, unit)),
         n_sentences=len(unit.sentences),
         vectors={space: x for (k, space), x in vectors.items() if k in keys},
     )
+
+
+def modality_of(unit: Unit) -> int:
+    """0 text, 1 image, 2 audio, 3 video."""
+    return _MODALITY[unit.kind]
 
 
 def incidence_row(no: int, derivation: UnitDerivation) -> IncidenceRow:

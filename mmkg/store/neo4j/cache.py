@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +55,10 @@ CREATE TABLE generation (
 class ArrayCache:
     """The local copy of one base's arrays. Several processes may share it; they take turns to bring it up."""
 
-    def __init__(self, base: str, root: Path | None = None) -> None:
-        """base: id of the base. root: of all caches; default the user's cache folder."""
-        self.root = (root or cache_folder()) / base
+    def __init__(self, base: str, root: Path | None = None, *, walk_only: bool = False) -> None:
+        """base: id of the base. root: of all caches; default the user's cache folder. walk_only: without words and vectors."""
+        self.root = (root or cache_folder()) / (f"{base}-walk" if walk_only else base)
+        self._units = _light_units if walk_only else _units
         self._ledger: Ledger | None = None
 
     def index(self, connection: Connection, row: BaseRow, lookup: EntityLookup) -> FolderIndex:
@@ -118,7 +119,7 @@ class ArrayCache:
             segments = SegmentWriter(self.root, ledger, row.generation)
             if row.removed > old.no:
                 self._bury(ledger, connection)
-            for part in _parts(_units(ledger, connection, old.no), _UNITS):
+            for part in _parts(self._units(ledger, connection, old.no), _UNITS):
                 segments.add_units(part)
             for rows in _parts(_derivations(ledger, connection, old.no), _UNITS):
                 segments.add_derivations(rows)
@@ -183,10 +184,41 @@ def _units(ledger: Ledger, connection: Connection, since: int) -> Iterator[UnitR
             facts, units = _document(connection, document)
             keys = {k for unit in units for k in (unit["key"], unit["media"]) if k}
             vectors = _vectors(connection, sorted(keys))
+            _bury_others(ledger, number, [row["id"] for row in units])
             for unit, row in zip(facts.units, units, strict=True):
                 mine = {bytes.fromhex(k) for k in (row["key"], row["media"]) if k}
                 no = _number(ledger, "unit", row["id"], number)
                 yield index_row(no, row["id"], number, facts, unit, mine, vectors)
+
+
+def _light_units(ledger: Ledger, connection: Connection, since: int) -> Iterator[UnitRow]:
+    """Units without words and vectors; what they hold comes from the rows of `mmkg.store.neo4j.searchrows`."""
+    text = (
+        "UNWIND $ids AS i MATCH (u:_Unit {_document: i}) WHERE u._n_terms IS NOT NULL RETURN i AS document, u._id AS id, "
+        "u._modality AS modality, u._n_terms AS terms, u._n_sentences AS sentences ORDER BY document, u._ord"
+    )
+    for page in _visible(connection, since):
+        rows = connection.rows(text, ids=page)
+        for document, group in groupby(rows, key=lambda row: row["document"]):
+            number, units = _number(ledger, "document", document), list(group)
+            _bury_others(ledger, number, [row["id"] for row in units])
+            for row in units:
+                yield UnitRow(
+                    no=_number(ledger, "unit", row["id"], number),
+                    id=row["id"],
+                    document=number,
+                    modality=row["modality"],
+                    terms={"": row["terms"]} if row["terms"] else {},  # a length without the words
+                    n_sentences=row["sentences"],
+                )
+
+
+def _bury_others(ledger: Ledger, document: int, units: Sequence[str]) -> None:
+    """Forget the units that a document had before its facts changed (a recording was heard)."""
+    here = {id_: no for no, id_ in ledger.rows("SELECT no, id FROM unit WHERE document = ?", (document,))}
+    for id_ in sorted(here.keys() - set(units)):
+        ledger.db.execute("INSERT OR IGNORE INTO dead VALUES (?)", (here[id_],))
+        ledger.db.execute("DELETE FROM unit WHERE no = ?", (here[id_],))
 
 
 def _derivations(ledger: Ledger, connection: Connection, since: int) -> Iterator[IncidenceRow]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from mmkg.cypher.statements import PRIMARY_LABELS, constraint
 from mmkg.schema import NODE_LABELS
 
@@ -13,16 +15,23 @@ HIDDEN = {
     "_Title": "_form",
     "_Output": "_id",
     "_Alias": "_id",
+    "_Heard": "_id",
+    "_Sentence": "_id",
     "_Store": "_name",
 }
 """Labels of mmkg's own rows -> the property that is unique. Their nodes have no relationships, and none of the names that
 the graph's nodes have: a query that walks never meets them. `MATCH (n)` without a label does."""
 
-FULLTEXT = {"mmkg_anchors": ("_Unit", "_anchors"), "mmkg_words": ("_Source", "_words")}
+FULLTEXT = {
+    "mmkg_anchors": ("_Unit", "_anchors"),
+    "mmkg_words": ("_Source", "_words"),
+    "mmkg_terms": ("_Unit", "_terms"),
+}
 """Lists of words as one string each: a list property has no index for its members, Lucene has."""
 
 _INDEXES = (
     ("_Document", "_state"),
+    ("_Document", "_timed"),
     ("_Unit", "_document"),
     ("_Unit", "_key"),
     ("_Unit", "_media"),
@@ -33,6 +42,8 @@ _INDEXES = (
     ("_Alias", "_short"),
     ("_Alias", "_long"),
     ("_Output", "_key"),
+    ("_Heard", "_recording"),
+    ("_Sentence", "_document"),
 )
 
 
@@ -58,3 +69,25 @@ def hidden_schema() -> dict[str, str]:
             "OPTIONS {indexConfig: {`fulltext.analyzer`: 'whitespace', `fulltext.eventually_consistent`: false}}"
         )
     return out
+
+
+def vector_property(space: str) -> str:
+    """The property that holds a node's vector of a space."""
+    return "_v" + hashlib.sha256(space.encode()).hexdigest()[:12]
+
+
+def vector_index(space: str, label: str) -> str:
+    """Name of the index of a space's vectors at the nodes of a label (_Unit or _Sentence)."""
+    return f"mmkg{label.lower()}{vector_property(space)}"
+
+
+def vector_schema(space: str, dim: int) -> dict[str, str]:
+    """Name -> statement of the two vector indexes of a space."""
+    return {
+        (name := vector_index(space, label)): (
+            f"CREATE VECTOR INDEX {name} IF NOT EXISTS FOR (n:{label}) ON n.{vector_property(space)} "
+            f"OPTIONS {{indexConfig: {{`vector.dimensions`: {dim}, `vector.similarity_function`: 'cosine', "
+            "`vector.quantization.enabled`: false}}"
+        )
+        for label in ("_Unit", "_Sentence")
+    }

@@ -13,12 +13,13 @@ from pathlib import Path
 
 from mmkg.errors import MMKGError
 from mmkg.store.folder import derived
-from mmkg.store.folder.doctor import compare_graph, fixed, limited, publish_pending, restore
+from mmkg.store.folder.doctor import check_speech, compare_graph, fixed, limited, publish_pending, restore
 from mmkg.store.folder.facts import facts_hash, stage
 from mmkg.store.folder.ledger import Ledger
 from mmkg.store.neo4j.facts import unpack
 from mmkg.store.neo4j.graph import Neo4jGraph
 from mmkg.store.neo4j.rows import derived_text
+from mmkg.store.neo4j.searchrows import OFF
 from mmkg.store.neo4j.writer import ServerWriter
 from mmkg.types import Problem
 
@@ -39,7 +40,7 @@ def examine(writer: ServerWriter, *, fix: bool = False) -> list[Problem]:
                 pass
         problems += limited(_check_derived(writer, ledger))
         problems += limited(compare_graph(ledger, Neo4jGraph(writer.connection)))
-    problems += limited(_check_outputs(writer))
+    problems += limited(_check_outputs(writer)) + limited(_check_search(writer)) + limited(check_speech(writer))
     if not fix:
         return problems
     settled = _fix(writer, problems)
@@ -138,6 +139,20 @@ def _check_outputs(writer: ServerWriter) -> Iterator[Problem]:
                 yield Problem(kind="output-missing", id=document, detail=f"no vector of {space} is kept")
 
 
+def _check_search(writer: ServerWriter) -> Iterator[Problem]:
+    """What the server's own indexes search against the facts and kept output, where they are kept up."""
+    if writer.search.state() == OFF:
+        return
+    rows = writer.connection.rows("MATCH (d:_Document {_state: 'visible'}) RETURN d._id AS id ORDER BY id")
+    for row in rows:
+        for kind, unit in writer.search.differences(row["id"]):
+            yield Problem(kind=kind, id=unit, detail="the server's search index is not what the facts mean")
+    known = {row["id"] for row in rows}
+    for row in writer.connection.rows("MATCH (s:_Sentence) RETURN DISTINCT s._document AS id ORDER BY id"):
+        if row["id"] not in known and writer.state(row["id"]) is None:
+            yield Problem(kind="index-unit-without-row", id=row["id"], detail="sentences of a document that is gone")
+
+
 # ---- mending ----
 
 
@@ -151,6 +166,9 @@ def _fix(writer: ServerWriter, problems: list[Problem]) -> set[str]:
     if rebuilt := {k for k in kinds if k.startswith(("graph-", "derived-"))}:
         writer.rebuild()
         settled |= rebuilt
+    if found := kinds & {"unit-not-in-postings", "unit-without-vector", "index-unit-without-row"}:
+        writer.search.repair()
+        settled |= found
     if "batch-interrupted" in kinds:
         publish_pending(writer)
         settled.add("batch-interrupted")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
 from mmkg.errors import NotFoundError
 from mmkg.listing import INSIDE, ending, source_uri
+from mmkg.store.folder.lookups import speaks
 from mmkg.store.neo4j.connection import Connection
 from mmkg.store.neo4j.facts import read_facts, unpack
-from mmkg.types import DocumentFacts
+from mmkg.types import Cue, DocumentFacts, Span
 
 
 class ServerLookups:
@@ -108,6 +110,31 @@ class ServerLookups:
             "MATCH (u:_Unit {_document: $id}) RETURN u._facts AS facts ORDER BY u._ord", id=document
         )
         return read_facts(rows[0]["row"], [unit["facts"] for unit in units])
+
+    def unheard(self, model: str) -> list[str]:
+        """Visible recordings with sound and without subtitles in which a clip was not heard by this model, or whose words
+        are not in the facts yet (a run was stopped between the two); looks at every recording."""
+        out = []
+        text = "MATCH (d:_Document {_timed: true}) WHERE d._state = 'visible' RETURN d._id AS id, d._head AS head ORDER BY id"
+        for row in self.connection.rows(text):
+            if not speaks(unpack(row["head"]).get("meta", {})):
+                continue
+            clips = [u for u in self.facts(row["id"]).units if u.label == "Clip" and u.media and u.span_ms]
+            heard = self.heard(str(clips[0].media), model) if clips else {}
+            if any(u.end == u.start and u.span_ms and heard.get(u.span_ms) != [] for u in clips):
+                out.append(row["id"])
+        return out
+
+    def heard(self, recording: str, model: str) -> dict[Span, list[Cue]]:
+        """What this model heard in a recording (its sha256): span in milliseconds -> words."""
+        text = (
+            "MATCH (h:_Heard {_recording: $recording}) WHERE h._model = $model "
+            "RETURN h._start AS a, h._end AS b, h._words AS words"
+        )
+        return {
+            (row["a"], row["b"]): [Cue(start_ms=s, end_ms=e, text=w) for s, e, w in json.loads(row["words"])]
+            for row in self.connection.rows(text, recording=recording, model=model)
+        }
 
     def pending(self) -> list[tuple[str, str]]:
         """(document id, uri) of staged documents that wait for publication."""

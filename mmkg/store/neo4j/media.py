@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -86,6 +87,17 @@ class Media:
                 return data
             except FileNotFoundError as e:
                 raise missing from e
+
+    @contextmanager
+    def local(self, sha256: str) -> Iterator[Path]:
+        """The blob as a file of this machine, for as long as the body runs. Raises StoreDamagedError as `read` does."""
+        if self._folder is not None and (path := self._folder / sha256[:2] / sha256).exists():
+            yield path
+            return
+        with tempfile.TemporaryDirectory(prefix="mmkg-media-") as folder:
+            path = Path(folder) / "blob"
+            path.write_bytes(self.read(sha256))
+            yield path
 
     def intact(self, sha256: str) -> bool | None:
         """True if the bytes match their name, False if not, None if they are missing."""

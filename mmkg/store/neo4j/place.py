@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mmkg.config import Settings
 from mmkg.protocols import Deriver
 from mmkg.store.neo4j import base
 from mmkg.store.neo4j.address import Neo4jAddress
 from mmkg.store.neo4j.cache import cache_folder
 from mmkg.store.neo4j.connection import Connection
 from mmkg.store.neo4j.digest import digest
+from mmkg.store.neo4j.frontier import FrontierViews
 from mmkg.store.neo4j.media import Media
 from mmkg.store.neo4j.reader import ServerReader
+from mmkg.store.neo4j.search import SearchIndexes
+from mmkg.store.neo4j.views import IndexedViews
 from mmkg.store.neo4j.writer import ServerWriter
 
 
@@ -39,8 +43,32 @@ class ServerPlace:
     def reader(self) -> ServerReader:
         return ServerReader(self.connection, self.media)
 
-    def writer(self, deriver: Deriver, *, create: bool = False) -> ServerWriter:
-        return ServerWriter(self.connection, self.media, deriver, create=create)
+    def writer(self, deriver: Deriver, *, create: bool = False, settings: Settings | None = None) -> ServerWriter:
+        """Once the server is to search by itself (the address says so, or the base is large), what it searches is kept up."""
+        writer = ServerWriter(self.connection, self.media, deriver, create=create)
+        if self.address.search == "indexes" or (not self.address.search and self._large(settings or Settings())):
+            writer.search.ensure()
+        return writer
+
+    def views(self, reader: ServerReader, settings: Settings) -> IndexedViews | FrontierViews | None:
+        """Views for searching with the server's own indexes, or None where exported arrays serve.
+
+        Raises StoreError if the base was not written with such indexes.
+        """
+        large = self._large(settings)
+        if self.address.search == "arrays" or (not self.address.search and not large):
+            return None
+        indexes = SearchIndexes(self.connection)
+        spaces = [key for key in reader.manifest.spaces if indexes.has(key)]
+        if not large:
+            return IndexedViews(reader.walk_arrays, indexes, spaces)
+        return FrontierViews(
+            self.connection, indexes, spaces, generation=reader.generation.no, budget=settings.walk_units
+        )
+
+    def _large(self, settings: Settings) -> bool:
+        rows = self.connection.rows("MATCH ()-[m:MENTIONS]->() RETURN count(m) AS n")
+        return bool(rows[0]["n"] > settings.walk_mentions)
 
     def digest(self, *, deep: bool = False) -> str:
         return digest(self.connection, deep=deep)

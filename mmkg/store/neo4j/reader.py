@@ -56,6 +56,7 @@ class ServerReader(ServerLookups):
         self._lock = threading.Lock()
         self._cache: ArrayCache | None = None
         self._index: FolderIndex | None = None
+        self._walk: FolderIndex | None = None
         self._heads: OrderedDict[str, dict[str, Any]] = OrderedDict()
 
     def close(self) -> None:
@@ -74,6 +75,14 @@ class ServerReader(ServerLookups):
                 self._cache = ArrayCache(self.row.id)
                 self._index = self._cache.index(self.connection, self.row, self)
             return self._index
+
+    def walk_arrays(self) -> FolderIndex:
+        """The arrays of the walk alone: no words, no vectors."""
+        with self._lock:
+            if self._walk is None:
+                self._cache = ArrayCache(self.row.id, walk_only=True)
+                self._walk = self._cache.index(self.connection, self.row, self)
+            return self._walk
 
     # ---- EntityLookup of the index ----
 

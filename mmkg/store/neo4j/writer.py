@@ -8,35 +8,47 @@ its id before it is tried again, so counts are never added twice.
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from mmkg.errors import StoreLockedError, StoreUnavailableError
 from mmkg.protocols import Deriver, ProgressCallback
-from mmkg.store import derivation, graph_rows
+from mmkg.store import derivation
 from mmkg.store.folder.durable import failpoint
 from mmkg.store.folder.manifest import Manifest
 from mmkg.store.folder.writer import Published, SourceChange
 from mmkg.store.neo4j import base
+from mmkg.store.neo4j.commit import (
+    Outcome,
+    Outputs,
+    delete_documents,
+    graph_delta,
+    output_rows,
+    publish,
+    put_outputs,
+    put_units,
+    read_document,
+    record,
+    replace_facts,
+    source_row,
+)
 from mmkg.store.neo4j.connection import Connection, Runner
-from mmkg.store.neo4j.facts import document_row, read_facts, unit_rows
+from mmkg.store.neo4j.facts import document_row, unit_rows
 from mmkg.store.neo4j.graph import apply_delta
 from mmkg.store.neo4j.lookups import ServerLookups
 from mmkg.store.neo4j.media import Media
 from mmkg.store.neo4j.rows import ServerRows
-from mmkg.texts import file_name_words
-from mmkg.types import DocumentFacts, Edge, GraphDelta, Node
+from mmkg.store.neo4j.searchrows import SearchRows
+from mmkg.types import Cue, DocumentFacts, Span
 
 log = logging.getLogger(__name__)
 
-REMOVED_MEANWHILE = "changed: another writer removed it meanwhile; add it again"
 _UNITS = 200
 """Units a transaction of staging."""
 _CHANGES = 100
@@ -44,8 +56,6 @@ _CHANGES = 100
 _ATTEMPTS = 4
 _STALE_MS = 3_600_000
 """How long a document may stay in state `staging` before another writer takes it for abandoned."""
-
-Outputs = Mapping[tuple[bytes, str], np.ndarray[Any, Any]]
 
 
 class ServerWriter(ServerLookups):
@@ -55,6 +65,7 @@ class ServerWriter(ServerLookups):
         """Raises NotFoundError if there is no base and create is False, StoreError for foreign nodes in the database."""
         self.connection, self.blobs, self.deriver = connection, media, deriver
         self.row = base.find(connection) or (base.make(connection) if create else base.need(connection))
+        self.search = SearchRows(connection)
 
     def close(self) -> None:
         """Nothing is held; the connection belongs to whoever opened it."""
@@ -100,7 +111,7 @@ class ServerWriter(ServerLookups):
         units = list(unit_rows(document, facts))
         for i in range(0, len(units), _UNITS):
             part = units[i : i + _UNITS]
-            self.connection.write(lambda tx, part=part: _put_units(tx, part))  # type: ignore[misc]
+            self.connection.write(lambda tx, part=part: put_units(tx, part))  # type: ignore[misc]
         self.add_outputs(outputs)
         claims = list(uris)
         self.connection.write(lambda tx: _end(tx, row, claims))
@@ -108,20 +119,28 @@ class ServerWriter(ServerLookups):
 
     def add_outputs(self, outputs: Outputs) -> None:
         """Keep model output for facts that are, or will be, here."""
-        rows = [
-            {
-                "_id": f"{key.hex()} {space}",
-                "_key": key.hex(),
-                "_space": space,
-                "_n": len(x),
-                "_data": np.ascontiguousarray(x, dtype="<f2").tobytes(),
-            }
-            for (key, space), x in outputs.items()
-        ]
-        text = "UNWIND $rows AS r MERGE (o:_Output {_id: r._id}) ON CREATE SET o = r"
+        rows = output_rows(outputs)
         for i in range(0, len(rows), _UNITS):
             part = rows[i : i + _UNITS]
-            self.connection.write(lambda tx, part=part: tx.run(text, rows=part).consume())  # type: ignore[misc]
+            self.connection.write(lambda tx, part=part: put_outputs(tx, part))  # type: ignore[misc]
+
+    def put_heard(self, recording: str, model: str, span: Span, words: Sequence[Cue]) -> None:
+        """Keep what a model heard in a clip of a recording (its sha256): it is not heard again after a stop."""
+        row = {
+            "_id": f"{recording} {model} {span[0]} {span[1]}",
+            "_recording": recording,
+            "_model": model,
+            "_start": span[0],
+            "_end": span[1],
+            "_words": json.dumps([(c.start_ms, c.end_ms, c.text) for c in words]),
+        }
+        text = "MERGE (h:_Heard {_id: $row._id}) SET h = $row"
+        self.connection.write(lambda tx: tx.run(text, row=row).consume())
+
+    def set_reason(self, document: str, old: str, new: str) -> None:
+        """Change the reason of a document's sources where it is `old`."""
+        text = "MATCH (s:_Source {_document: $id}) WHERE s._reason = $old SET s._reason = $new"
+        self.connection.write(lambda tx: tx.run(text, id=document, old=old, new=new).consume())
 
     def set_meta(self, metas: Mapping[str, Mapping[str, str]]) -> None:
         """Give visible documents (by id) other properties, as a new generation of the same arrays. No model is called."""
@@ -129,7 +148,7 @@ class ServerWriter(ServerLookups):
         def work(tx: Runner) -> None:
             base.lock(tx)
             for id_, meta in metas.items():
-                facts = replace(_facts(tx, id_), meta=dict(meta))
+                facts = replace(read_document(tx, id_), meta=dict(meta))
                 row = document_row(id_, facts, n_bytes=0)
                 text = "MATCH (d:_Document {_id: $id, _state: 'visible'}) SET d._head = $head, d._hash = $hash"
                 tx.run(text, id=id_, head=row["_head"], hash=row["_hash"]).consume()
@@ -139,7 +158,7 @@ class ServerWriter(ServerLookups):
 
     def note_sources(self, changes: Sequence[SourceChange]) -> None:
         """Record statuses that change no document: failed, rejected, skipped, unchanged."""
-        rows = [_source_row(c) for c in changes]
+        rows = [source_row(c) for c in changes]
         text = "UNWIND $rows AS r MERGE (s:_Source {_uri: r._uri}) SET s += r, s._pending = null"
         self.connection.write(lambda tx: tx.run(text, rows=rows).consume())
 
@@ -153,7 +172,7 @@ class ServerWriter(ServerLookups):
 
         def work(tx: Runner) -> list[str]:
             base.lock(tx)
-            return _delete_documents(tx, [row["id"] for row in tx.run(text, stale=_STALE_MS).data()])
+            return delete_documents(tx, [row["id"] for row in tx.run(text, stale=_STALE_MS).data()])
 
         self.drop_blobs(self.connection.write(work))
 
@@ -167,6 +186,17 @@ class ServerWriter(ServerLookups):
         """Have readers fetch the arrays of visible documents again (they have new model output)."""
         return self._in_turn((), documents)
 
+    def replace_facts(self, document: str, facts: DocumentFacts, outputs: Outputs) -> Published:
+        """Give a visible document other facts (words were recognised in it) in one commit; its bytes and sources stay.
+
+        Nothing happens if another writer has given it these meanwhile. Raises NotFoundError.
+        """
+        outcome = self._commit(
+            lambda tx, generation: replace_facts(tx, self.deriver, generation, document, facts, outputs, self.search)
+        )
+        self.drop_blobs(outcome.orphans)
+        return outcome.published
+
     def _in_turn(self, changes: Sequence[SourceChange], republish: Sequence[str]) -> Published:
         total = Published(0)
         parts: list[tuple[Sequence[SourceChange], Sequence[str]]] = [
@@ -174,7 +204,11 @@ class ServerWriter(ServerLookups):
         ]
         parts += [((), republish[i : i + _CHANGES]) for i in range(0, len(republish), _CHANGES)]
         for part, again in parts:
-            outcome = self._commit(part, again)
+            self.search.complete([c.document for c in part if c.document])
+            self.search.index(again)
+            outcome = self._commit(
+                lambda tx, generation, part=part, again=again: publish(tx, self.deriver, generation, part, again)  # type: ignore[misc]
+            )
             total.generation = outcome.published.generation
             total.added += outcome.published.added
             total.removed += outcome.published.removed
@@ -183,19 +217,19 @@ class ServerWriter(ServerLookups):
             self.drop_blobs(outcome.orphans)
         return total
 
-    def _commit(self, changes: Sequence[SourceChange], republish: Sequence[str]) -> _Outcome:
-        """One commit, tried again after a passing fault if it did not go through."""
+    def _commit(self, work: Callable[[Runner, int], Outcome]) -> Outcome:
+        """One commit, tried again after a passing fault if it did not go through. work: of a transaction and its generation."""
         batch = uuid.uuid4().hex
-        outcome: _Outcome | None = None
+        outcome: Outcome | None = None
         for attempt in range(_ATTEMPTS):
             try:
                 with self.connection.transaction() as tx:
                     generation = base.lock(tx)
-                    if _record(tx, "MATCH (s:_Store {_name: 'base'}) RETURN s._rebuilding AS x")["x"]:
+                    if record(tx, "MATCH (s:_Store {_name: 'base'}) RETURN s._rebuilding AS x")["x"]:
                         raise StoreLockedError(
                             "the base is being rebuilt", hint="try again when `mmkg rebuild` is done"
                         )
-                    outcome = _publish(tx, self.deriver, generation + 1, changes, republish)
+                    outcome = work(tx, generation + 1)
                     removed = ", s._removed = s._generation" if outcome.published.removed else ""
                     tx.run(
                         "MATCH (s:_Store {_name: 'base'}) SET s._generation = s._generation + 1, s._batch = $batch"
@@ -258,16 +292,10 @@ class ServerWriter(ServerLookups):
             part = documents[i : i + _CHANGES]
             with connection.transaction() as tx:
                 change = derivation.derive_group(ServerRows(tx, generation), self.deriver, part)
-                apply_delta(tx, _graph_delta(tx, change, added=part, gone=(), moved=()))
+                apply_delta(tx, graph_delta(tx, change, added=part, gone=(), moved=()))
             if progress:
                 progress(min(i + _CHANGES, len(documents)), len(documents))
         connection.write(lambda tx: _mark(tx, False, generation))
-
-
-@dataclass(slots=True)
-class _Outcome:
-    published: Published
-    orphans: list[str]
 
 
 # ---- staging ----
@@ -278,11 +306,6 @@ def _begin(tx: Runner, document: str) -> None:
     tx.run(
         "MERGE (d:_Document {_id: $id}) ON CREATE SET d._state = 'staging' SET d._since = timestamp()", id=document
     ).consume()
-
-
-def _put_units(tx: Runner, rows: list[dict[str, Any]]) -> None:
-    text = "UNWIND $rows AS r MERGE (u:_Unit {_id: r._id}) ON CREATE SET u = r, u._visible = false"
-    tx.run(text, rows=rows).consume()
 
 
 def _end(tx: Runner, row: dict[str, Any], uris: list[str]) -> None:
@@ -300,158 +323,6 @@ def _end(tx: Runner, row: dict[str, Any], uris: list[str]) -> None:
     ).consume()
 
 
-# ---- one commit ----
-
-
-def _publish(
-    tx: Runner, deriver: Deriver, generation: int, changes: Sequence[SourceChange], republish: Sequence[str]
-) -> _Outcome:
-    touched, unchanged, before = _move_sources(tx, changes)
-    states = {
-        row["id"]: row["state"]
-        for row in tx.run(
-            "UNWIND $ids AS i MATCH (d:_Document {_id: i}) RETURN i AS id, d._state AS state", ids=sorted(touched)
-        ).data()
-    }
-    held = {
-        row["id"]: row
-        for row in tx.run(
-            "UNWIND $ids AS i RETURN i AS id, EXISTS { MATCH (s:_Source {_document: i}) } AS has, "
-            "EXISTS { MATCH (s:_Source {_pending: i}) } AS waits",
-            ids=sorted(states),
-        ).data()
-    }
-    lost = {c.uri for c in changes if c.document and states.get(c.document) not in ("staged", "visible")}
-    _forget(tx, lost, before)
-    added = sorted(i for i, state in states.items() if held[i]["has"] and state == "staged")
-    gone = sorted(i for i, state in states.items() if not held[i]["has"] and state == "visible")
-    dropped = sorted(
-        i for i, state in states.items() if state == "staged" and not held[i]["has"] and not held[i]["waits"]
-    )
-    moved = sorted(i for i, state in states.items() if held[i]["has"] and state == "visible")
-    rows = ServerRows(tx, generation)
-    change = derivation.apply(rows, deriver, added=added, removed=gone)
-    failpoint("derived-written")
-    apply_delta(tx, _graph_delta(tx, change, added=added, gone=gone, moved=moved))
-    failpoint("graph-written")
-    tx.run(
-        "UNWIND $ids AS i MATCH (d:_Document {_id: i}) SET d._state = 'visible', d._published = $generation",
-        ids=added,
-        generation=generation,
-    ).consume()
-    tx.run("UNWIND $ids AS i MATCH (u:_Unit {_document: i}) SET u._visible = true", ids=added).consume()
-    tx.run(
-        "UNWIND $ids AS i MATCH (d:_Document {_id: i}) SET d._published = $generation",
-        ids=list(republish),
-        generation=generation,
-    ).consume()
-    orphans = _delete_documents(tx, [*gone, *dropped])
-    return _Outcome(Published(generation, added, gone, unchanged=unchanged, lost=lost), orphans)
-
-
-def _move_sources(tx: Runner, changes: Sequence[SourceChange]) -> tuple[set[str], set[str], dict[str, Any]]:
-    """Point sources at their documents.
-
-    Returns the ids of all documents that won or lost a source, the URIs that another writer had pointed at the same document
-    already, and the sources as they were.
-    """
-    uris = [c.uri for c in changes]
-    text = (
-        "UNWIND $uris AS uri MATCH (s:_Source {_uri: uri}) RETURN uri, s._document AS document, s._pending AS pending"
-    )
-    before = {row["uri"]: row for row in tx.run(text, uris=uris).data()}
-    touched = {row[k] for row in before.values() for k in ("document", "pending") if row[k]}
-    touched |= {c.document for c in changes if c.document}
-    unchanged = {c.uri for c in changes if c.document and c.uri in before and before[c.uri]["document"] == c.document}
-    tx.run(
-        "UNWIND $uris AS uri MATCH (s:_Source {_uri: uri}) DETACH DELETE s", uris=[c.uri for c in changes if c.drop]
-    ).consume()
-    rows = [
-        {**_source_row(c), "_document": c.document, "_words": " ".join(sorted(file_name_words(c.uri)))}
-        for c in changes
-        if not c.drop
-    ]
-    # A null in the map takes the property away.
-    text = "UNWIND $rows AS r MERGE (s:_Source {_uri: r._uri}) SET s += r, s._pending = null"
-    tx.run(text, rows=rows).consume()
-    return touched, unchanged, before
-
-
-def _forget(tx: Runner, uris: set[str], before: Mapping[str, Any]) -> None:
-    """Sources whose document another writer removed meanwhile: as they were before, waiting for nothing."""
-    rows = [{"uri": uri, "document": before[uri]["document"] if uri in before else None} for uri in sorted(uris)]
-    text = (
-        "UNWIND $rows AS r MATCH (s:_Source {_uri: r.uri}) SET s._document = r.document, s._status = 'failed', "
-        "s._reason = $reason"
-    )
-    tx.run(text, rows=rows, reason=REMOVED_MEANWHILE).consume()
-
-
-def _graph_delta(
-    tx: Runner,
-    change: derivation.DerivedChange,
-    *,
-    added: Sequence[str],
-    gone: Sequence[str],
-    moved: Sequence[str],
-) -> GraphDelta:
-    nodes: list[Node] = []
-    edges: list[Edge] = []
-    deleted: list[tuple[str, str]] = []
-    for id_ in added:
-        facts = _facts(tx, id_)
-        nodes += graph_rows.document_nodes(id_, facts, _uris(tx, id_))
-        edges += graph_rows.document_edges(id_, facts)
-    for id_ in gone:
-        deleted += graph_rows.removed_nodes(id_, _facts(tx, id_))
-    for id_ in moved:
-        row = _record(tx, "MATCH (d:_Document {_id: $id}) RETURN d._title AS name, d._media_type AS kind", id=id_)
-        nodes.append(graph_rows.document_node(id_, row["name"], row["kind"], _uris(tx, id_)))
-    left = set(gone)
-    text = "UNWIND $ids AS i MATCH (u:_Unit {_id: i}) RETURN i AS id, u._label AS label, u._document AS document"
-    units = {
-        row["id"]: (row["id"], row["label"])
-        for row in tx.run(text, ids=list(change.units)).data()
-        if row["document"] not in left
-    }
-    rows = graph_rows.change_rows(change, units)
-    return rows.delta(deleted=deleted, nodes=nodes, edges=edges)
-
-
-def _delete_documents(tx: Runner, ids: Sequence[str]) -> list[str]:
-    """Delete the rows of documents; returns the hashes of media that nothing refers to any more."""
-    if not ids:
-        return []
-    units = tx.run(
-        "UNWIND $ids AS i MATCH (u:_Unit {_document: i}) RETURN u._key AS key, u._media AS media", ids=list(ids)
-    ).data()
-    hashes = {*ids, *(row["media"] for row in units if row["media"])}
-    keys = {row["key"] for row in units if row["key"]}
-    tx.run("UNWIND $ids AS i MATCH (u:_Unit {_document: i}) DELETE u", ids=list(ids)).consume()
-    tx.run("UNWIND $ids AS i MATCH (d:_Document {_id: i}) DELETE d", ids=list(ids)).consume()
-    keys -= _present(tx, "MATCH (n:_Unit {_key: i})", keys)
-    hashes -= _present(tx, "MATCH (n:_Document {_id: i})", hashes)
-    hashes -= _present(tx, "MATCH (n:_Unit {_media: i})", hashes)
-    tx.run("UNWIND $keys AS k MATCH (o:_Output {_key: k}) DELETE o", keys=sorted(keys | hashes)).consume()
-    return sorted(hashes)
-
-
-def _present(tx: Runner, pattern: str, values: set[str]) -> set[str]:
-    text = f"UNWIND $values AS i WITH i WHERE EXISTS {{ {pattern} }} RETURN i AS value"
-    return {row["value"] for row in tx.run(text, values=sorted(values)).data()}
-
-
-def _facts(tx: Runner, document: str) -> DocumentFacts:
-    row = _record(tx, "MATCH (d:_Document {_id: $id}) RETURN properties(d) AS row", id=document)["row"]
-    units = tx.run("MATCH (u:_Unit {_document: $id}) RETURN u._facts AS facts ORDER BY u._ord", id=document).data()
-    return read_facts(row, [unit["facts"] for unit in units])
-
-
-def _uris(tx: Runner, document: str) -> list[str]:
-    text = "MATCH (s:_Source {_document: $id}) RETURN s._uri AS uri ORDER BY uri"
-    return [row["uri"] for row in tx.run(text, id=document).data()]
-
-
 def _mark(tx: Runner, on: bool, generation: int | None = None) -> None:
     base.lock(tx)
     if on:
@@ -459,12 +330,3 @@ def _mark(tx: Runner, on: bool, generation: int | None = None) -> None:
     else:
         text = "MATCH (s:_Store {_name: 'base'}) SET s._generation = $n REMOVE s._rebuilding"
         tx.run(text, n=generation).consume()
-
-
-def _record(tx: Runner, text: str, **parameters: Any) -> Mapping[str, Any]:
-    record: Mapping[str, Any] = tx.run(text, parameters).single(strict=True)
-    return record
-
-
-def _source_row(c: SourceChange) -> dict[str, Any]:
-    return {"_uri": c.uri, "_status": c.status, "_reason": c.reason, "_size": c.size, "_mtime_ns": c.mtime_ns}

@@ -1,0 +1,191 @@
+"""Neo4j's own indexes as search reads them: full text for words, vectors for units and sentences, output by unit."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from mmkg.errors import StoreError
+from mmkg.protocols import FloatArray
+from mmkg.store.neo4j.connection import Connection
+from mmkg.store.neo4j.ddl import vector_index
+from mmkg.store.neo4j.searchrows import READY, SearchRows
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+_MOST = 2_000
+"""Most rows of one search: what would need more (a rare modality in a large base) gets fewer."""
+_SPARE = 10
+_COUNTED = 24
+"""Terms that are counted one by one; of more (the spellings near a word) a lower bound is enough."""
+_SAMPLE = 300
+_LONGEST_TERM = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Near:
+    """A unit, or a sentence of it, near a vector. ordinal: of the sentence, -1 for the unit. cosine: in -1..1."""
+
+    unit: str
+    ordinal: int
+    cosine: float
+
+
+class Kept(Generic[K, V]):
+    """The values last used, at most `size` of them. Safe to use from several threads."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._rows: OrderedDict[K, V] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, keys: Iterable[K], fetch: Callable[[list[K]], Mapping[K, V]]) -> dict[K, V]:
+        """The values of these keys; those not kept are fetched, and what the fetch leaves out is absent."""
+        wanted = list(dict.fromkeys(keys))
+        with self._lock:
+            found = {k: self._rows[k] for k in wanted if k in self._rows}
+            for k in found:
+                self._rows.move_to_end(k)
+        if missing := [k for k in wanted if k not in found]:
+            fresh = fetch(missing)
+            found.update(fresh)
+            with self._lock:
+                self._rows.update(fresh)
+                while len(self._rows) > self._size:
+                    self._rows.popitem(last=False)
+        return found
+
+
+class SearchIndexes:
+    """The indexes of one generation of a base. Safe to use from several threads.
+
+    Raises StoreError where the base does not have them.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        if SearchRows(connection).state() != READY:
+            raise StoreError(
+                f"the base at {connection.address.uri} has no search indexes in the server",
+                hint="run `mmkg add` or `mmkg rebuild` once with search=indexes in its address",
+            )
+        self.connection = connection
+        rows = connection.rows("SHOW VECTOR INDEXES YIELD name WHERE name STARTS WITH 'mmkg' RETURN name")
+        self._indexes = {row["name"] for row in rows}
+        self._frequencies: Kept[str, int] = Kept(50_000)
+        self._vectors: Kept[tuple[str, str], npt.NDArray[np.float16]] = Kept(20_000)
+
+    # ---- words ----
+
+    def words(self, terms: Sequence[str], k: int) -> dict[str, dict[str, int]]:
+        """The k units that hold most of the index terms (by Lucene's BM25): unit id -> term -> how often."""
+        query = _any_of(terms)
+        if not query:
+            return {}
+        rows = self.connection.rows(
+            "CALL db.index.fulltext.queryNodes('mmkg_terms', $q, {limit: $k}) YIELD node "
+            "WITH node WHERE node._visible RETURN node._id AS id, node._terms AS terms",
+            q=query,
+            k=k,
+        )
+        wanted = set(terms)
+        out: dict[str, dict[str, int]] = {}
+        for row in rows:
+            held: dict[str, int] = {}
+            for term in row["terms"].split(" "):
+                if term in wanted:
+                    held[term] = held.get(term, 0) + 1
+            out[row["id"]] = held
+        return out
+
+    def frequencies(self, terms: Sequence[str]) -> list[int]:
+        """How many units hold each index term, staged ones included; of many terms at once, at least so many."""
+        fetch = self._counted if len(set(terms)) <= _COUNTED else self._sampled
+        found = self._frequencies.get(terms, fetch) if fetch == self._counted else self._sampled(list(terms))
+        return [found.get(t, 0) for t in terms]
+
+    def _counted(self, terms: list[str]) -> dict[str, int]:
+        text = (
+            "UNWIND $terms AS t CALL (t) { CALL db.index.fulltext.queryNodes('mmkg_terms', t[1]) YIELD node "
+            "RETURN count(*) AS n } RETURN t[0] AS term, n"
+        )
+        pairs = [[t, q] for t in terms if (q := _any_of([t]))]
+        found = {row["term"]: row["n"] for row in self.connection.rows(text, terms=pairs)} if pairs else {}
+        return {t: found.get(t, 0) for t in terms}
+
+    def _sampled(self, terms: list[str]) -> dict[str, int]:
+        out: dict[str, int] = {}
+        for i in range(0, len(terms), 900):  # Lucene takes 1,024 clauses
+            for held in self.words(terms[i : i + 900], _SAMPLE).values():
+                for term in held:
+                    out[term] = out.get(term, 0) + 1
+        return out
+
+    # ---- vectors ----
+
+    def has(self, space: str) -> bool:
+        """Whether vectors of a space can be searched."""
+        return vector_index(space, "_Unit") in self._indexes
+
+    def nearest(self, space: str, query: FloatArray, k: int, *, sentences: bool) -> list[Near]:
+        """About the k units, or sentences, nearest to a vector, best first, ties by id; none for an unknown space."""
+        if not self.has(space) or k < 1 or not np.any(query):
+            return []
+        label = "_Sentence" if sentences else "_Unit"
+        unit, ordinal = ("node._unit", "node._ord") if sentences else ("node._id", "-1")
+        seen = "EXISTS { MATCH (u:_Unit {_id: node._unit}) WHERE u._visible }" if sentences else "node._visible"
+        k = min(k, _MOST)
+        rows = self.connection.rows(
+            f"CALL db.index.vector.queryNodes('{vector_index(space, label)}', $k, $v) YIELD node, score "
+            f"WITH node, score WHERE {seen} RETURN {unit} AS unit, {ordinal} AS ordinal, score",
+            k=k + k // 10 + _SPARE,
+            v=np.asarray(query, dtype=np.float64).tolist(),
+        )
+        found = [Near(r["unit"], r["ordinal"], 2.0 * r["score"] - 1.0) for r in rows]
+        return sorted(found, key=lambda n: (-n.cosine, n.unit, n.ordinal))[:k]
+
+    def vectors(self, space: str, units: Sequence[str]) -> dict[str, npt.NDArray[np.float16]]:
+        """unit id -> (1 + its sentences, dim) or (1, dim), as kept; units without vectors in the space are absent."""
+
+        def fetch(keys: list[tuple[str, str]]) -> dict[tuple[str, str], npt.NDArray[np.float16]]:
+            text = (
+                "UNWIND $ids AS i MATCH (u:_Unit {_id: i}) UNWIND [u._key, u._media] AS k WITH i, k WHERE k IS NOT NULL "
+                "MATCH (o:_Output {_key: k}) WHERE o._space = $space RETURN i AS id, o._n AS n, o._data AS data"
+            )
+            rows = self.connection.rows(text, ids=[id_ for _, id_ in keys], space=space)
+            return {(space, r["id"]): np.frombuffer(r["data"], dtype="<f2").reshape(r["n"], -1) for r in rows}
+
+        found = self._vectors.get([(space, id_) for id_ in units], fetch)
+        return {id_: x for (_, id_), x in found.items()}
+
+    def dim(self, space: str) -> int:
+        """Dimension of a space, 0 if nothing here has a vector in it."""
+        rows = self.connection.rows(
+            "MATCH (o:_Output) WHERE o._space = $space RETURN o._n AS n, o._data AS data LIMIT 1", space=space
+        )
+        return len(rows[0]["data"]) // 2 // int(rows[0]["n"]) if rows else 0
+
+
+def gathered(
+    vectors: Mapping[str, npt.NDArray[Any]], wanted: Sequence[tuple[str, int]], dim: int
+) -> npt.NDArray[np.float32]:
+    """(n, dim) float32 rows of (unit id, row of its vectors); zeros where there is none."""
+    out = np.zeros((len(wanted), dim), dtype=np.float32)
+    for i, (unit, row) in enumerate(wanted):
+        x = vectors.get(unit)
+        if x is not None and row < len(x):
+            out[i] = x[row]
+    return out
+
+
+def _any_of(terms: Iterable[str]) -> str:
+    """A full-text query for any of the terms, each a quoted word. "" without terms."""
+    words = sorted({t for t in terms if t and len(t) <= _LONGEST_TERM})
+    return " OR ".join('"' + re.sub(r'(["\\])', r"\\\1", t) + '"' for t in words)

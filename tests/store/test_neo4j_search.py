@@ -1,0 +1,152 @@
+"""Searching with a real server's own indexes: the evidence of exported arrays, from nothing local."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mmkg.config import Settings
+from mmkg.errors import ConfigError, StoreError
+from mmkg.extract.names import NameExtractor
+from mmkg.kb import KnowledgeBase
+from mmkg.store.folder.doctor import is_problem
+from mmkg.store.neo4j.address import Neo4jAddress
+from mmkg.testing.encoders import HashingEncoder
+
+pytestmark = pytest.mark.neo4j
+
+QUESTIONS = (
+    "Who designed the Analytical Engine?",
+    "who lived in Ockham Park",
+    "Where did Person Number7 meet Ada Lovelace?",
+    "letters to Charles Babage",
+    "Gazetteer Hill",
+    "machine never finished",
+)
+
+
+@pytest.fixture
+def open_kb(neo4j_url, tmp_path, monkeypatch):
+    """A function that opens the base on the server: open_kb("indexes"), open_kb("arrays"), with settings."""
+    monkeypatch.setenv("MMKG_CACHE", str(tmp_path / "cache"))
+    opened = []
+
+    def make(search="", **settings) -> KnowledgeBase:
+        option = f"&search={search}" if search else ""
+        kb = KnowledgeBase(
+            f"{neo4j_url}?media={(tmp_path / 'media').as_uri()}{option}",
+            settings=Settings(**{"workers": 1, "image_encoder": "none", **settings}),
+            text_encoder=HashingEncoder(),
+            extractor=NameExtractor(),
+        )
+        opened.append(kb)
+        return kb
+
+    yield make
+    for kb in opened:
+        kb.close()
+
+
+@pytest.fixture
+def files(write, tmp_path):
+    write("ada.md", "# Ada Lovelace\n\nAda Lovelace wrote notes on the Analytical Engine.\n\n## Letters\n\nShe wrote to "
+          "Charles Babbage from Ockham Park in 1843.\n")  # fmt: skip
+    write("babbage.md", "# Charles Babbage\n\nCharles Babbage designed the Analytical Engine. He lived in London.\n")
+    write(
+        "engine.txt", "The machine that Charles Babbage drew was never finished. Per Scheutz built another in 1843.\n"
+    )
+    for i in range(12):
+        write(
+            f"p{i}.md",
+            f"# Person Number{i}\n\nPerson Number{i} met Ada Lovelace on Gazetteer Hill. It rained {i} days.\n",
+        )
+    return tmp_path / "files"
+
+
+def found(kb, **options):
+    return [[(e.id, [c.name for c in e.channels]) for e in kb.search(q, k=5, **options)] for q in QUESTIONS]
+
+
+def test_the_same_evidence_from_the_servers_indexes(open_kb, files, tmp_path) -> None:
+    """With exported arrays of the walk, and with a frontier; after an update and a removal too."""
+    indexes, frontier = open_kb("indexes"), open_kb("indexes", walk_mentions=1)
+    indexes.add(files)
+    local = tmp_path / "cache"
+    want = None
+    for step in range(2):
+        ranked = found(frontier)
+        if step == 0:
+            assert not local.exists(), "a frontier leaves nothing on this machine"
+        assert found(indexes) == ranked
+        want = found(open_kb("arrays"))
+        assert ranked == want
+        for effort in (0, 2):
+            assert found(indexes, effort=effort) == found(open_kb("arrays"), effort=effort)
+        assert indexes.ask(QUESTIONS[0]).text == open_kb("arrays").ask(QUESTIONS[0]).text
+        (files / "p7.md").write_text(
+            "# Person Number7\n\nPerson Number7 never met Ada Lovelace, nor saw Ockham Park.\n"
+        )
+        indexes.add(files)
+        indexes.remove("babbage.md")
+    segments = [p for p in local.rglob("*.seg") if "-walk" in str(p)]
+    assert segments, "the walk's arrays are kept"
+    assert not [p for p in indexes.doctor() if is_problem(p)]
+
+
+def test_a_small_budget_still_finds_what_is_near(open_kb, files) -> None:
+    open_kb("indexes").add(files)
+    kb = open_kb("indexes", walk_mentions=1, walk_units=6)
+    hit = kb.search("Who designed the Analytical Engine?", k=1)[0]
+    assert "designed the Analytical Engine" in hit.text
+    view = kb._on_indexes().prepared_for("Who designed the Analytical Engine?")[1].view
+    assert 0 < view.n_units <= 6
+    assert view.statistics.n_units > 12
+
+
+def test_indexes_are_made_when_they_are_first_asked_for(open_kb, files) -> None:
+    plain = open_kb()
+    plain.add(files / "ada.md")
+    with pytest.raises(StoreError, match=r"no search indexes.*search=indexes"):
+        open_kb("indexes").search("Ada Lovelace")
+    kb = open_kb("indexes")
+    kb.add(files / "babbage.md")  # fills what was there before
+    plain.add(files / "engine.txt")  # a writer that does not ask for them keeps them up all the same
+    assert found(open_kb("indexes", walk_mentions=1)) == found(plain)
+
+
+def test_doctor_names_what_is_not_in_the_indexes_and_mends_it(open_kb, files) -> None:
+    kb = open_kb("indexes")
+    kb.add(files)
+    want = found(kb)
+    run = kb._read().connection.execute
+    run("MATCH (u:_Unit) WITH u ORDER BY u._id LIMIT 1 SET u._terms = 'nothing'")
+    run("MATCH (s:_Sentence) WITH s ORDER BY s._id LIMIT 1 DELETE s")
+    run("CREATE (:_Sentence {_id: 'x#0', _unit: 'x', _document: 'gone', _ord: 0})")
+    kinds = {p.kind for p in kb.doctor() if is_problem(p)}
+    assert kinds == {"unit-not-in-postings", "unit-without-vector", "index-unit-without-row"}
+    assert all(p.fixed for p in kb.doctor(fix=True) if is_problem(p))
+    assert not [p for p in kb.doctor() if is_problem(p)]
+    assert found(kb) == want
+
+
+def test_a_picture_finds_pictures_by_the_servers_index(open_kb, files) -> None:
+    """Vectors of a space are searched with k and without others; an unknown space has none."""
+    kb = open_kb("indexes")
+    kb.add(files)
+    view = kb._on_indexes().prepared_for("Ada Lovelace")[1].view
+    space = kb.text_encoder.space.key
+    query = kb.text_encoder.encode_query(["Ada Lovelace wrote notes"])[0]
+    units, scores = view.search_units(space, query, 3)
+    arrays = open_kb("arrays").index()
+    exact, cosines = arrays.search_units(space, query, 3)
+    assert view.unit_ids(units.tolist()) == arrays.unit_ids(exact.tolist())
+    assert np.allclose(scores, cosines, atol=1e-3)
+    assert np.allclose(view.unit_vectors(space, units), arrays.unit_vectors(space, exact))
+    assert len(view.search_units("other@1", query, 3)[0]) == 0
+
+
+def test_an_address_says_where_to_search() -> None:
+    assert Neo4jAddress.parse("neo4j://h/db?media=file:///m&search=indexes").search == "indexes"
+    assert str(Neo4jAddress.parse("neo4j://h/db?search=arrays")) == "neo4j://h:7687/db?search=arrays"
+    with pytest.raises(ConfigError, match="search=arrays or search=indexes"):
+        Neo4jAddress.parse("neo4j://h/db?search=both")
