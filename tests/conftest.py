@@ -12,11 +12,8 @@ import pytest
 
 from mmkg.config import Settings
 
-
-def pytest_addoption(parser):
-    parser.addoption(
-        "--seed", default=os.environ.get("MMKG_SEED"), help="of every random choice of the reliability tests"
-    )
+sys.path.insert(0, str(Path(__file__).parent / "plugins"))
+pytest_plugins = ["running"]
 
 
 @pytest.fixture
@@ -125,19 +122,3 @@ def _run(uri, text):
         result = session.run(text)
         rows = list(result)
         return rows[0] if rows else None
-
-
-EXPECTED_SKIPS = ("gpu",)
-"""Words in a skip's reason that the gate expects; any other skip is a failure there."""
-
-
-def pytest_sessionfinish(session, exitstatus):
-    """With MMKG_STRICT_SKIPS, an unexpected skip fails the run: it would hide a missing install step."""
-    if not os.environ.get("MMKG_STRICT_SKIPS"):
-        return
-    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    reasons = [str(r.longrepr[2]) for r in reporter.stats.get("skipped", []) if isinstance(r.longrepr, tuple)]
-    odd = [r for r in reasons if not any(word in r for word in EXPECTED_SKIPS)]
-    if odd:
-        reporter.write_line(f"unexpected skips: {sorted(set(odd))}", red=True)
-        session.exitstatus = 1

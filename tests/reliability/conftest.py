@@ -1,10 +1,9 @@
-"""Fixtures of the reliability tests, and the table that `make test-slow` prints at the end."""
+"""Fixtures of the reliability tests."""
 
 from __future__ import annotations
 
 import os
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -95,14 +94,7 @@ def faulty(tiny_world, tmp_path_factory):
 @pytest.fixture(scope="session")
 def seed(request):
     """An integer; the same one repeats a run. Given by --seed or MMKG_SEED, else by the clock in long runs, else 1."""
-    return _seed(request.config)
-
-
-def _seed(config):
-    given = config.getoption("--seed")
-    if given is None:
-        config.option.seed = given = str(int(time.time()) if config.option.markexpr == "slow" else 1)
-    return int(given)
+    return int(request.config.getoption("--seed"))
 
 
 class Sizes:
@@ -131,24 +123,10 @@ def count(request):
 _CASES = pytest.StashKey()
 
 
-_TABLE = pytest.StashKey()
-
-
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
+    """Cases travel with the report: with several workers the table is made by the process that started them."""
     report = (yield).get_result()
     if call.when == "call" or (call.when == "setup" and report.outcome != "passed"):
-        from relkit.table import Table
-
-        table = item.config.stash.setdefault(_TABLE, Table())
-        cases = item.stash.get(_CASES, [])
-        table.add(report.nodeid, outcome=report.outcome, seconds=report.duration, cases=cases)
-
-
-def pytest_terminal_summary(terminalreporter, config):
-    """After a run with the long tests, the table; after the short ones nothing."""
-    table = config.stash.get(_TABLE, None)
-    if table is not None and config.option.markexpr == "slow":
-        terminalreporter.section("reliability")
-        for line in table.lines(_seed(config)):
-            terminalreporter.write_line(line)
+        told = dict(item.user_properties).get("cases", 0)
+        report.user_properties.append(("reliability", item.stash.get(_CASES, None) or [0.0] * told))
