@@ -30,6 +30,8 @@ from mmkg.ingest.pool import Outcome, ParserPool
 from mmkg.ingest.sniff import check_name
 from mmkg.ingest.unpack import ARCHIVE, DEEPEST, ZIP, has_members
 from mmkg.listing import path_of, recording_of, subtitles_of, weight
+from mmkg.longfacts import LongFacts
+from mmkg.longtexts import part_vectors, whole
 from mmkg.protocols import Encoder, Extractor, ProgressCallback
 from mmkg.reasons import KEPT, code_of, reason
 from mmkg.schema import STATUSES, document_id, subtitled_blob
@@ -316,6 +318,12 @@ class Adder:
                 if why := self._look_inside(f, outcome.media_type):
                     self._settle(f, "rejected", reason=why)
             return
+        if outcome.long is not None and isinstance(self.writer, FolderWriter) and not self.writer.state(outcome.sha256):
+            self._waiting[outcome.sha256] = others
+            self._take_long(self.writer, file, outcome, outcome.long)
+            return
+        if outcome.long is not None:  # a server takes in a document at once, as long as one may be
+            outcome = whole(outcome, self.settings.limits.characters)
         if outcome.status != "ok" or outcome.parsed is None:
             if code_of(outcome.reason) == "name":
                 # Whether a name promises what the bytes are is each file's own: the others are judged by theirs.
@@ -334,6 +342,39 @@ class Adder:
         if buffered + self._staged_units >= self.settings.batch_units or (late and self._buffer):
             self._encode_and_stage()
             self._commit()
+
+    def _take_long(self, writer: FolderWriter, file: _File, outcome: Outcome, facts: LongFacts) -> None:
+        """A text that comes in parts: named, encoded and kept one by one, and then committed by itself."""
+        self._encode_and_stage()
+        self._commit()
+        document = outcome.sha256
+
+        def ready() -> Iterator[tuple[DocumentFacts, dict[tuple[bytes, str], np.ndarray[Any, Any]]]]:
+            for part in facts.parts():
+                with _Timer(self.report.timings, "names"):
+                    (named,) = self._name([part])
+                with _Timer(self.report.timings, "encode"):
+                    outputs = part_vectors(named, self.text_encoder, writer.kept_outputs)
+                yield named, outputs
+
+        files = (file, *self._honest(self._waiting.pop(document, []), outcome.media_type))
+        if tags := self._tags_for(files):
+            facts = replace(facts, head=replace(facts.head, meta=with_tags(facts.head.meta, tags)))
+        try:
+            uris = [f.uri for f in files]
+            writer.stage_parts(document, facts, ready(), n_bytes=file.size, uris=uris, original=file.path)
+        except (StoreDamagedError, FileNotFoundError, PermissionError) as e:
+            code = "changed" if isinstance(e, StoreDamagedError) else "unreadable"
+            for f in files:
+                self._settle(f, "failed", reason=reason(code, str(e)))
+            return
+        except EncodeError as e:
+            for f in files:
+                self._settle(f, "failed", reason=reason("model", f"encoding failed: {e}"))
+            return
+        for f in files:
+            self._add_source(f, document)
+        self._commit()
 
     def _honest(self, files: Sequence[_File], media_type: str) -> list[_File]:
         """The files whose extension fits content of this type; the others are rejected."""

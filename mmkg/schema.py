@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 """Version of the layout of a base in a folder; docs/storage.md lists them. Older ones open, and the first writer brings them up."""
 
 NODE_LABELS = ("Document", "Section", "Chunk", "Image", "Clip", "Unit", "Entity")

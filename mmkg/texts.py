@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from mmkg.algorithms.names import fold
 from mmkg.types import DocumentFacts, Section, Unit, UnitInput
@@ -57,17 +57,19 @@ def content_key(texts: list[str]) -> bytes:
     return hashlib.sha256(json.dumps(texts, ensure_ascii=False).encode("utf-8", "surrogatepass")).digest()
 
 
-def unit_inputs(facts: DocumentFacts) -> Iterator[UnitInput]:
+def unit_inputs(
+    facts: DocumentFacts, *, n_units: int | None = None, per_section: Mapping[int, int] | None = None
+) -> Iterator[UnitInput]:
     """For each unit, in order, what derivation may look at.
 
     A title's share is the number of units under it: a title of a long document is weaker evidence for each of them.
+    n_units, per_section: of the whole document (section number -> units under it), where the facts are a part of it.
     """
-    per_section: Counter[int] = Counter()
+    if per_section is None:
+        per_section = Counter(s.order for unit in facts.units for s in headings_above(facts, unit))
+    n_units = len(facts.units) if n_units is None else n_units
     for unit in facts.units:
-        for section in headings_above(facts, unit):
-            per_section[section.order] += 1
-    for unit in facts.units:
-        titles = [(facts.name, len(facts.units))] if facts.name else []
+        titles = [(facts.name, n_units)] if facts.name else []
         titles += [(s.heading, per_section[s.order]) for s in headings_above(facts, unit) if s.heading != facts.name]
         pieces = tuple((a, facts.text[a:b]) for a, b in unit.spans())
         yield UnitInput(unit=unit, pieces=pieces, titles=tuple(titles))

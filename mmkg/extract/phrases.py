@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
+from functools import lru_cache
 from typing import Any
 
 from mmkg.errors import WeightsError
@@ -32,24 +33,23 @@ _LONGEST = 2_000
 """Characters of a text that are parsed."""
 
 
+_ONE_AT_A_TIME = threading.Lock()
+"""The model is one a process: loading it takes a second of work, and bases are opened more often than that is worth."""
+
+
 class PhraseParser:
     """Spans of the noun phrases of a text, each with all that depends on its noun. The model is loaded at first use."""
-
-    def __init__(self) -> None:
-        self._nlp: Any = None
-        self._lock = threading.Lock()
 
     def __call__(self, text: str) -> tuple[Span, ...]:
         """Ascending spans of the subtrees of all nouns; () where the model is not installed or the text is too long."""
         if len(text) > _LONGEST:
             return ()
-        with self._lock:
-            if self._nlp is None:
-                self._nlp = _load() or False
-            if not self._nlp:
+        with _ONE_AT_A_TIME:
+            nlp = _load()
+            if nlp is None:
                 return ()
-            with self._nlp.memory_zone():
-                doc = self._nlp(text)
+            with nlp.memory_zone():
+                doc = nlp(text)
                 spans = {
                     (doc[t.left_edge.i].idx, doc[t.right_edge.i].idx + len(t.right_edge))
                     for t in doc
@@ -58,7 +58,9 @@ class PhraseParser:
         return tuple(sorted(spans))
 
 
+@lru_cache(maxsize=1)
 def _load() -> Any:
+    """The model, its files checked; None where it is not installed. Raises WeightsError."""
     folder = model_folder()
     if folder is None:
         return None

@@ -13,6 +13,7 @@ from mmkg.ingest.raw import Block, Figure, RawDocument
 from mmkg.ingest.references import figure_label, labels_in
 from mmkg.ingest.sentences import split_sentences, trim
 from mmkg.ingest.spoken import with_subtitle_words
+from mmkg.longfacts import tree
 from mmkg.types import TAG_PREFIX, Box, DocumentFacts, Page, Parsed, Section, Span, Unit
 
 NAME_CHARACTERS = 300
@@ -52,7 +53,7 @@ def assemble(raw: RawDocument, *, chunk_characters: int = 1_000) -> Parsed:
         units = _in_time(raw, units)
     facts = DocumentFacts(
         media_type=raw.media_type,
-        name=title_line(raw.name) or _title_from(sections),
+        name=title_line(raw.name) or title_from(sections),
         text=text,
         sections=tuple(sections),
         pages=pages,
@@ -153,28 +154,8 @@ def _sections(text: str, blocks: Sequence[Block]) -> tuple[list[Section], list[B
         replace(b, kind="text") if b.kind == "heading" and not any(c.isalnum() for c in text[b.start : b.end]) else b
         for b in blocks
     ]
-    heads = [b for b in blocks if b.kind == "heading"]
-    ends = [len(text)] * len(heads)
-    parents: list[int | None] = [None] * len(heads)
-    stack: list[int] = []
-    for i, head in enumerate(heads):
-        level = max(1, head.level)
-        while stack and max(1, heads[stack[-1]].level) >= level:
-            ends[stack.pop()] = head.start
-        parents[i] = stack[-1] if stack else None
-        stack.append(i)
-    sections = [
-        Section(
-            order=i,
-            heading=title_line(text[h.start : h.end]),
-            level=max(1, h.level),
-            start=h.start,
-            end=ends[i],
-            parent=parents[i],
-        )
-        for i, h in enumerate(heads)
-    ]
-    return sections, blocks
+    heads = [(title_line(text[b.start : b.end]), max(1, b.level), b.start) for b in blocks if b.kind == "heading"]
+    return tree(heads, len(text)), blocks
 
 
 def _section_at(sections: Sequence[Section], starts: Sequence[int], offset: int) -> int | None:
@@ -183,7 +164,7 @@ def _section_at(sections: Sequence[Section], starts: Sequence[int], offset: int)
     return i if i >= 0 else None
 
 
-def _title_from(sections: Sequence[Section]) -> str:
+def title_from(sections: Sequence[Section]) -> str:
     """The first heading, where it is the only one of the highest level."""
     if not sections:
         return ""

@@ -56,12 +56,28 @@ def is_text(data: bytes) -> bool:
     return True
 
 
+def encoding_of(sample: bytes) -> tuple[str, int, str]:
+    """(encoding, length of its mark, how to take bytes that are none of it) of a file by a stretch of it.
+
+    sample: its beginning, or, if that is ASCII, a stretch with the first bytes that are not. Raises LoadError as decode does.
+    """
+    for bom, encoding in _BOMS:
+        if sample.startswith(bom):
+            return encoding, len(bom), "strict"
+    if (wide := _wide(sample)) is not None:
+        return wide[1], 0, "strict"
+    text = _decoded(sample, "")
+    if sample.decode("utf-8", errors="ignore") == text.replace("\ufffd", ""):
+        return "utf-8", 0, "ignore"
+    return _guess(sample)[1], 0, "strict"
+
+
 def _decoded(data: bytes, hint: str) -> str:
     for bom, encoding in _BOMS:
         if data.startswith(bom):
             return _checked(_strict(data[len(bom) :], encoding, bom=True), encoding)
     if (wide := _wide(data)) is not None:
-        return wide
+        return wide[0]
     controls = len(data) - len(data.translate(None, _CONTROL_BYTES))
     if controls > max(1, MAX_CONTROL_SHARE * len(data)):
         kind = "NUL bytes" if data.count(0) * 2 > controls else "control bytes"
@@ -79,7 +95,7 @@ def _decoded(data: bytes, hint: str) -> str:
     if good > 10 * bad:
         # No other encoding gives valid sequences by chance: this is UTF-8 with a few broken bytes.
         return damaged.replace("\ufffd", "")
-    return _guess(data)
+    return _guess(data)[0]
 
 
 def _strict(data: bytes, encoding: str, *, bom: bool = False) -> str:
@@ -102,8 +118,8 @@ def _checked(text: str, encoding: str) -> str:
     return text
 
 
-def _wide(data: bytes) -> str | None:
-    """UTF-16 without a mark: text in a Latin script has a NUL in every second byte."""
+def _wide(data: bytes) -> tuple[str, str] | None:
+    """(text, encoding) of UTF-16 without a mark: text in a Latin script has a NUL in every second byte."""
     sample = data[: _SAMPLE - _SAMPLE % 2]
     if len(sample) < 4 or 0 not in sample:
         return None
@@ -112,7 +128,7 @@ def _wide(data: bytes) -> str | None:
     for encoding, nul, other in (("utf-16-le", odd, even), ("utf-16-be", even, odd)):
         if nul > 0.4 * half and other < 0.02 * half:
             try:
-                return _checked(_strict(data, encoding), encoding)
+                return _checked(_strict(data, encoding), encoding), encoding
             except LoadError:
                 return None
     return None
@@ -127,19 +143,20 @@ def _try(data: bytes, encoding: str) -> str | None:
     return text if isinstance(text, str) and _plausible(text) else None
 
 
-def _guess(data: bytes) -> str:
+def _guess(data: bytes) -> tuple[str, str]:
+    """(text, encoding)."""
     high = sum(1 for b in data[:_SAMPLE] if b > 127)
     share = high / len(data[:_SAMPLE])
     # Western text has few high bytes; the detector is erratic on so little evidence, so try the common one first.
     if (share < 0.15 or high <= 20) and (text := _try(data, "cp1252")) is not None and _western(text):
-        return text
+        return text, "cp1252"
     from charset_normalizer import from_bytes
 
     best = from_bytes(data[:_SAMPLE], threshold=0.15).best()
     if best is not None and best.encoding not in ("ascii", "utf_8"):
         text = _try(data[: len(data)], best.encoding)
         if text is not None:
-            return text
+            return text, best.encoding
     raise LoadError("unknown text encoding", hint="save the file as UTF-8", code="encoding")
 
 

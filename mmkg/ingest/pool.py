@@ -27,6 +27,8 @@ from mmkg.errors import LoadError, MMKGError
 from mmkg.factsio import from_json
 from mmkg.ingest import wire
 from mmkg.ingest.source import UnreadableError, open_regular
+from mmkg.ingest.spool import Spool
+from mmkg.longfacts import LongFacts
 from mmkg.reasons import LONGEST, fits, reason
 from mmkg.types import DocumentFacts, Parsed
 
@@ -53,6 +55,8 @@ class Outcome:
     status: str
     reason: str = ""
     parsed: Parsed | None = None
+    long: LongFacts | None = None
+    """In the place of `parsed` for a text that is read in parts."""
     sha256: str = ""
     media_type: str = ""
     recording: str = ""
@@ -163,13 +167,20 @@ class ParserPool:
         if fd is not None:
             most = self.settings.limits.memory_for(os.fstat(fd).st_size)
             os.lseek(fd, 0, os.SEEK_SET)
-        with child.deadline(self.settings.limits.seconds), child.watched(most // 2):
+        spool: Spool | None = None
+        with child.deadline(self.settings.limits.seconds) as again, child.watched(most // 2):
             try:
                 child.request(
                     {"path": os.fsencode(os.path.abspath(path)).hex()}, fd, () if beside is None else (beside,)
                 )
-                if (received := child.answer()) is not None:
+                while (received := child.answer()) is not None and "part" in received[0]:
+                    spool = spool or Spool()
+                    spool.add(received[0])
+                    again()
+                if received is not None:
                     header, blobs = received
+            except KeyError as e:
+                trouble = f"a part of the text without {e}"
             except (OSError, ValueError, wire.WireError) as e:
                 trouble = str(e)
         if header is None:
@@ -180,7 +191,7 @@ class ParserPool:
         else:
             self._give_back(child)
         try:
-            return _outcome(path, header, blobs)
+            return _outcome(path, header, blobs, spool)
         except (KeyError, ValueError, TypeError) as e:
             return Outcome(path=path, status="failed", reason=reason("parser", f"the parser sent a broken answer: {e}"))
 
@@ -314,8 +325,8 @@ class Child:
         return wire.receive(self.process.stdout, most=min(most, limits.memory_bytes + (1 << 20)))
 
     @contextlib.contextmanager
-    def deadline(self, seconds: float) -> Iterator[None]:
-        """Kill the child if the block takes longer; `expired` says that this happened.
+    def deadline(self, seconds: float) -> Iterator[Callable[[], None]]:
+        """Kill the child if the block takes longer; `expired` says that this happened. What it gives begins the time anew.
 
         A child that is kept from its work by a busy machine gets up to wire.STARVED times as long: what one file may cost is
         meant as work, and a verdict should not depend on who else is running. A child that waits or hangs gets nothing.
@@ -337,9 +348,16 @@ class Child:
             self.expired = True
             self.kill()
 
+        def again() -> None:
+            nonlocal begun, used_before
+            begun, used_before = time.monotonic(), _cpu_seconds(self.process.pid)
+            assert timer is not None
+            timer.cancel()
+            arm(seconds)
+
         arm(seconds)
         try:
-            yield
+            yield again
         finally:
             assert timer is not None
             timer.cancel()
@@ -448,7 +466,7 @@ def _child_environment() -> dict[str, str]:
     return environment
 
 
-def _outcome(path: Path, header: dict[str, Any], blobs: list[bytes]) -> Outcome:
+def _outcome(path: Path, header: dict[str, Any], blobs: list[bytes], spool: Spool | None = None) -> Outcome:
     """Check what a child sent: it has read a stranger's file, so it is not trusted."""
     status, why, sha256, media_type = (header[k] for k in ("status", "reason", "sha256", "media_type"))
     if status not in _STATUSES or not all(isinstance(v, str) for v in (why, sha256, media_type)):
@@ -457,6 +475,8 @@ def _outcome(path: Path, header: dict[str, Any], blobs: list[bytes]) -> Outcome:
         raise ValueError("the reason is not among those that are listed")
     if status != "ok":
         return Outcome(path=path, status=status, reason=why, sha256=sha256, media_type=media_type)
+    if spool is not None:
+        return Outcome(path=path, status="ok", long=spool.finish(header), sha256=sha256, media_type=media_type)
     facts = from_json(header["facts"])
     _check_spans(facts)
     names = header["media"]

@@ -20,30 +20,37 @@ _UNDERLINE = re.compile(r"^(?P<text>\S[^\n]{0,120})\n(?P<mark>={3,}|-{3,}|~{3,})
 
 def load_text(path: Path, media_type: str, limits: Limits, ocr: bool) -> RawDocument:
     """Plain text. Title: the first line if it looks like one, else what the first sentence defines ("X is a ...")."""
+    return raw_text(decode(path.read_bytes()), media_type, limits.characters)
+
+
+def raw_text(text: str, media_type: str, most: int, *, name: str | None = None) -> RawDocument:
+    """Paragraphs and headings of a text, or of a part of one.
+
+    most: characters that it may have. name: for a part that is not the first, the title that the text has, or "".
+    """
     # Line by line: a pattern for trailing blanks tries every blank of a long run anew.
-    text = "\n".join(line.rstrip(" \t") for line in decode(path.read_bytes()).split("\n")).strip("\n")
-    builder = TextBuilder(limits.characters)
+    text = "\n".join(line.rstrip(" \t") for line in text.split("\n")).strip("\n")
+    builder = TextBuilder(most)
     paragraphs = [p.strip("\n") for p in _PARAGRAPH.split(text) if p.strip()]
-    name = ""
+    beginning = name is None
+    name = name or ""
     for i, paragraph in enumerate(paragraphs):
         heading, level = _heading(paragraph)
-        if not heading and i == 0 and looks_like_title(paragraph):
+        first = beginning and i == 0
+        if not heading and first and looks_like_title(paragraph):
             heading, level = paragraph.strip(), 1
         if heading and len(paragraphs) > 1:
             # "1.2 Scope" lies one level under "1 Introduction"; under a title everything lies one deeper.
-            builder.add(heading, "heading", level=level if i == 0 or not name else level + 1)
-            if i == 0:
+            builder.add(heading, "heading", level=level if first or not name else level + 1)
+            if first:
                 name = heading
         else:
-            if i == 0 and looks_like_title(paragraph):
+            if first and looks_like_title(paragraph):
                 name = paragraph.strip()
             builder.add(_undent(paragraph))
-    return RawDocument(
-        media_type=media_type,
-        text=builder.text,
-        name=name or definition_title(paragraphs[0] if paragraphs else ""),
-        blocks=tuple(builder.blocks),
-    )
+    if beginning and not name:
+        name = definition_title(paragraphs[0] if paragraphs else "")
+    return RawDocument(media_type=media_type, text=builder.text, name=name, blocks=tuple(builder.blocks))
 
 
 def _heading(paragraph: str) -> tuple[str, int]:

@@ -11,7 +11,8 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,15 +22,17 @@ from mmkg.factsio import to_json
 from mmkg.ingest import guard, wire
 from mmkg.ingest.assemble import assemble
 from mmkg.ingest.loaders import find_loader
+from mmkg.ingest.longtext import LongText, is_long
 from mmkg.ingest.sniff import BINARY, check_name, sniff
 from mmkg.ingest.source import UnreadableError, open_source
 from mmkg.ingest.subtitles import with_subtitles
 from mmkg.ingest.unpack import ARCHIVE, ZIP
 from mmkg.ingest.wire import STARVED
 from mmkg.listing import MOST_SUBTITLES
+from mmkg.longfacts import JOINT
 from mmkg.reasons import reason
 from mmkg.schema import document_id, subtitled_blob
-from mmkg.types import Parsed
+from mmkg.types import DocumentFacts, Parsed
 
 _ALARM_SLACK_S = 10
 _REQUEST_BYTES = MOST_SUBTITLES + (1 << 20)
@@ -49,7 +52,12 @@ def main() -> None:
         path = Path(os.fsdecode(bytes.fromhex(received[0]["path"])))
         fd = requests.take() if isinstance(requests, wire.DescriptorStream) else None
         beside = received[1][0] if received[1] else None
-        with _alarm(limits.seconds):
+        with _alarm(limits.seconds) as again:
+
+            def emit(part: dict[str, Any]) -> None:
+                wire.send(answers, part)
+                again()
+
             header, blobs = parse(
                 path,
                 limits,
@@ -58,6 +66,7 @@ def main() -> None:
                 beside=beside,
                 fd=fd,
                 fences_are_up=True,
+                emit=emit,
             )
             wire.send(answers, {**header, "resident": guard.resident_bytes()}, blobs)
         del header, blobs
@@ -72,12 +81,15 @@ def parse(
     beside: bytes | None = None,
     fd: int | None = None,
     fences_are_up: bool = False,
+    emit: Callable[[dict[str, Any]], None] | None = None,
 ) -> tuple[dict[str, Any], list[bytes]]:
     """The answer for one file: status, reason, sha256, media type, and for a good one facts, notes and media.
 
     beside: the subtitle file of a recording; the two are one document, and `sha256` is that of schema.subtitled_blob.
     fd: the open file, where the pool opened it (this process may not open it itself); it is closed here.
     fences_are_up: this is a parser process, whose memory may be limited by the file's size.
+    emit: takes the parts of a long text as they are made (`start`, and `facts` of the part); the answer has their number and
+    what belongs to the whole. Without it they are joined.
 
     Never raises for what a file may contain: that becomes a status and a reason.
     """
@@ -101,6 +113,8 @@ def parse(
                 return found | _why("rejected", *_binary_reason(source.path)), []
             if media_type == ZIP:
                 return found | _why("skipped", "archive", ARCHIVE), []
+            if is_long(media_type, source.size):
+                return _long(source.file, media_type, chunk_characters, found, emit)
             raw = find_loader(media_type)(source.path, media_type, limits, ocr)
             if len(raw.text) > limits.characters:
                 raise LimitExceededError("characters", f"the text is longer than {limits.characters} characters")
@@ -133,6 +147,42 @@ def parse(
         "media": [sha for sha, _ in media],
     }
     return header, [data for _, data in media]
+
+
+def _long(
+    file: BinaryIO,
+    media_type: str,
+    chunk_characters: int,
+    found: dict[str, Any],
+    emit: Callable[[dict[str, Any]], None] | None,
+) -> tuple[dict[str, Any], list[bytes]]:
+    """The answer for a long text, after its parts."""
+    text = LongText(file, media_type, chunk_characters)
+    file.seek(0)
+    kept: list[tuple[int, DocumentFacts]] = []
+    n = 0
+    for start, part in text.parts():
+        n += 1
+        if emit is None:
+            kept.append((start, part))
+        else:
+            emit({"part": n, "start": start, "facts": to_json(part)})
+    if not text.has_words:
+        return found | _why("empty", "no-content", "no words and no pictures in it"), []
+    head = DocumentFacts(media_type=media_type, name=text.name, text="", sections=tuple(text.sections))
+    answer = found | {"status": "ok", "notes": [], "media": []}
+    if emit is None:
+        units = tuple(unit for _, part in kept for unit in part.units)
+        whole = replace(head, text=JOINT.join(part.text for _, part in kept), units=units)
+        return answer | {"facts": to_json(whole)}, []
+    per_section = sorted(text.per_section.items())
+    return answer | {
+        "facts": to_json(head),
+        "parts": n,
+        "length": text.length,
+        "units": text.n_units,
+        "per_section": per_section,
+    }, []
 
 
 def _has_content(parsed: Parsed) -> bool:
@@ -171,14 +221,19 @@ def take_pipes() -> tuple[BinaryIO | wire.DescriptorStream, BinaryIO]:
 
 
 @contextlib.contextmanager
-def _alarm(seconds: float) -> Any:
+def _alarm(seconds: float) -> Iterator[Callable[[], None]]:
+    """Ends the process if the block takes too long; what it gives begins the time anew."""
     if not hasattr(signal, "setitimer"):
-        yield
+        yield lambda: None
         return
-    # The default action ends the process even inside native code.
-    signal.setitimer(signal.ITIMER_REAL, STARVED * seconds + _ALARM_SLACK_S)
+
+    def begin() -> None:
+        # The default action ends the process even inside native code.
+        signal.setitimer(signal.ITIMER_REAL, STARVED * seconds + _ALARM_SLACK_S)
+
+    begin()
     try:
-        yield
+        yield begin
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
 

@@ -27,7 +27,6 @@ Alias = tuple[str, str, str]
 """short form, long form, reason"""
 
 _NOTHING = UnitDerivation()
-_DOCUMENTS = 256
 _UNITS = 64
 """Units worked on at a time: few enough that a deriver's own cache still holds their tokens at the last step."""
 
@@ -132,7 +131,7 @@ class DerivedRows(Protocol):
 
     def set_derived(self, rows: Sequence[tuple[Key, str]]) -> None: ...
 
-    def derived_of(self, document: Key) -> list[tuple[Key, str | None]]:
+    def derived_of(self, document: Key) -> Iterable[tuple[Key, str | None]]:
         """(unit, derived) of every unit of a document."""
         ...
 
@@ -169,13 +168,23 @@ class DerivedRows(Protocol):
     def change_same_as(self, gone: Sequence[Alias], new: Sequence[Alias]) -> None: ...
 
 
-def apply(rows: DerivedRows, deriver: Deriver, *, added: Sequence[Key], removed: Sequence[Key]) -> DerivedChange:
+def apply(
+    rows: DerivedRows,
+    deriver: Deriver,
+    *,
+    added: Sequence[Key],
+    removed: Sequence[Key],
+    coming: Sequence[Key] = (),
+    leaving: Sequence[Key] = (),
+    of_leaving: Set[Key] = frozenset(),
+) -> DerivedChange:
     """Bring documents into the derived layer and take others out. Call inside a transaction.
 
-    The facts of both must still be there. Returns what changed.
+    The facts of both must still be there. Returns what changed. coming, leaving: long documents whose titles come and go
+    now, and whose units (of_leaving: those of the latter) follow by bring_in and take_out, a part at a time.
     """
     change = DerivedChange()
-    flipped = _count_titles(rows, deriver, added=added, removed=removed)
+    flipped = _count_titles(rows, deriver, added=[*added, *coming], removed=[*removed, *leaving])
     out = [unit for document in removed for unit in rows.units_of(document)]
     skip = {unit.key for unit in out}
     # The keys are computed again from the facts, so that no second index by unit is needed.
@@ -184,7 +193,8 @@ def apply(rows: DerivedRows, deriver: Deriver, *, added: Sequence[Key], removed:
         change.units[unit.key] = (load_derivation(unit.derived), _NOTHING)
     document_of = {unit.key: unit.document for unit in out}
     # Units that hold a changed title first: the anchors of new ones are not there yet, so none is derived twice.
-    document_of |= _derive_units(rows, deriver, _holders(rows, deriver, flipped, skip), change, only=flipped)
+    holders = _holders(rows, deriver, flipped, skip | of_leaving)
+    document_of |= _derive_units(rows, deriver, holders, change, only=flipped)
     new = (unit for document in added for unit in rows.units_of(document))
     document_of |= _derive_units(rows, deriver, new, change, anchors=True)
     sums = _sum_up(rows, change, added=set(added), removed=set(removed), document_of=document_of)
@@ -192,11 +202,36 @@ def apply(rows: DerivedRows, deriver: Deriver, *, added: Sequence[Key], removed:
     return change
 
 
-def derive_anew(rows: DerivedRows, deriver: Deriver, documents: Sequence[Key]) -> Iterator[DerivedChange]:
-    """Derive these documents into an empty derived layer; yields a change per group of documents. O(base)."""
-    count_titles(rows, deriver, documents)
-    for i in range(0, len(documents), _DOCUMENTS):
-        yield derive_group(rows, deriver, documents[i : i + _DOCUMENTS])
+def bring_in(rows: DerivedRows, deriver: Deriver, units: Iterable[UnitRow], seen: set[str]) -> DerivedChange:
+    """Derive new units of one document, whose titles are counted. seen: entities of its earlier parts; these are added to it."""
+    change = DerivedChange()
+    _derive_units(rows, deriver, units, change, anchors=True)
+    _write(rows, change, _part_sums(change, seen, 1))
+    return change
+
+
+def take_out(rows: DerivedRows, deriver: Deriver, units: Sequence[UnitRow], seen: set[str]) -> DerivedChange:
+    """Take units of one document out, whose titles are no longer counted. seen: as for bring_in."""
+    change = DerivedChange()
+    rows.drop_anchors([(key, unit.key) for unit in units for key in deriver.anchor_keys(unit.input)])
+    for unit in units:
+        change.units[unit.key] = (load_derivation(unit.derived), _NOTHING)
+    _write(rows, change, _part_sums(change, seen, -1))
+    return change
+
+
+def _part_sums(change: DerivedChange, seen: set[str], sign: int) -> Sums:
+    """Differences of all counts by units of one document that all come (1) or all go (-1)."""
+    sums = Sums()
+    here: set[str] = set()
+    for before, after in change.units.values():
+        sums.add(before, -1)
+        sums.add(after, 1)
+        here |= {m.entity for m in (after if sign > 0 else before).mentions}
+    for entity in here - seen:
+        sums.df[entity] += sign
+    seen |= here
+    return sums
 
 
 def count_titles(rows: DerivedRows, deriver: Deriver, documents: Iterable[Key]) -> None:

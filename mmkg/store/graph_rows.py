@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mmkg.schema import section_id, unit_id
 from mmkg.store.derivation import Alias, DerivedChange, EntityRow, Key, mention_totals
-from mmkg.types import DocumentFacts, Edge, GraphDelta, Node, Unit, UnitDerivation
+from mmkg.types import DocumentFacts, Edge, GraphDelta, Node, Section, Unit, UnitDerivation
 
 
 def unit_ids(document: str, facts: DocumentFacts) -> list[str]:
@@ -26,7 +26,12 @@ def document_node(id_: str, name: str, media_type: str, uris: Sequence[str]) -> 
 def document_nodes(id_: str, facts: DocumentFacts, uris: Sequence[str]) -> Iterator[Node]:
     """The nodes of one document: itself, its sections, its units."""
     yield document_node(id_, facts.name, facts.media_type, uris)
-    for s in facts.sections:
+    yield from part_nodes(id_, facts, facts.sections)
+
+
+def part_nodes(id_: str, facts: DocumentFacts, sections: Iterable[Section]) -> Iterator[Node]:
+    """The nodes of these sections, and of the units of a part of a document."""
+    for s in sections:
         yield Node(
             id=section_id(id_, s.order),
             label="Section",
@@ -58,12 +63,17 @@ def document_edges(id_: str, facts: DocumentFacts) -> Iterator[Edge]:
 
     A clip shows the key frames of its time: by that its words and its pictures are tied.
     """
-    for s in facts.sections:
+    return part_edges(id_, facts, facts.sections, None)
+
+
+def part_edges(id_: str, facts: DocumentFacts, sections: Iterable[Section], last: Unit | None) -> Iterator[Edge]:
+    """As document_edges, of these sections and a part of a document's units. last: the unit before the first of them."""
+    for s in sections:
         yield edge("CONTAINS", id_, "Document", section_id(id_, s.order), "Section")
     ids = unit_ids(id_, facts)
     place = {unit.ordinal: (uid, unit.label) for unit, uid in zip(facts.units, ids, strict=True)}
     frames = [(u.span_ms[0], uid) for u, uid in zip(facts.units, ids, strict=True) if u.label == "Image" and u.span_ms]
-    before: tuple[str, str] | None = None
+    before = None if last is None else (unit_ids(id_, replace(facts, units=(last,)))[0], last.label)
     for unit, uid in zip(facts.units, ids, strict=True):
         yield edge("CONTAINS", id_, "Document", uid, unit.label)
         if unit.section is not None:

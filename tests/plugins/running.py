@@ -73,9 +73,10 @@ def _group(item, long):
 
 
 def _minutes(item):
-    """Those with the longest limit first, those that share a fixture beside each other."""
+    """The group that only one worker can take first, then those with the longest limit."""
     limit = item.get_closest_marker("timeout")
-    return -(limit.args[0] if limit else 0), item.nodeid.partition("[")[0]
+    group = item.get_closest_marker("xdist_group").args[0]
+    return group not in DEAR, -(limit.args[0] if limit else 0), item.nodeid.partition("[")[0]
 
 
 def _place(item):

@@ -234,9 +234,10 @@ def test_some_divergences_in_other_histories(healthy, live_forks, seed, count):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(3600)
-def test_sixty_damaged_files(healthy, live_forks, seed, count):
-    for k in range(60):
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("first", range(0, 60, 15))
+def test_sixty_damaged_files(first, healthy, live_forks, seed, count):
+    for k in range(first, first + 15):
         chance = random.Random(f"{seed}{k}")
         damaged_file(live_forks, healthy(chance), chance)
         count()
@@ -251,8 +252,9 @@ def test_damaged_files(healthy, live_forks, seed, count):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_twenty_planted_files(healthy, live_forks, tmp_path, seed, count):
-    for i in range(PLANTS):
+@pytest.mark.parametrize("first", range(0, PLANTS, 5))
+def test_twenty_planted_files(first, healthy, live_forks, tmp_path, seed, count):
+    for i in range(first, first + 5):
         planted(live_forks, healthy(random.Random(f"{seed}{i}")), i, tmp_path)
         count()
 

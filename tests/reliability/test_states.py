@@ -199,7 +199,11 @@ def test_any_sequence(live, live_forks, parse_here, count, seed):
     run(live, live_forks, count, seed, 5, 10)
 
 
+PARTS = 10
+
+
 @pytest.mark.slow
-@pytest.mark.timeout(7200)
-def test_any_long_sequence(live, live_forks, parse_here, count, seed, sizes):
-    run(live, live_forks, count, seed, sizes.state_runs, 30)
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("part", range(PARTS))
+def test_any_long_sequence(part, live, live_forks, parse_here, count, seed, sizes):
+    run(live, live_forks, count, seed + part, sizes.state_runs // PARTS, 30)

@@ -48,6 +48,12 @@ def ledgers(tmp_path):
     return make
 
 
+def apply(ledger, deriver, **changes):
+    """One step: none of these documents is long."""
+    (step,) = derived.steps(ledger, deriver, **changes)
+    return step.change
+
+
 def _stage(ledger, facts):
     return stage(ledger, id_of(facts), facts, n_bytes=len(facts.text))
 
@@ -69,14 +75,14 @@ def test_incremental_equals_from_scratch(ledgers, steps):
             if add:
                 new = {id_of(f): f for f in documents if id_of(f) not in present}
                 numbers = {id_: _stage(ledger, f) for id_, f in new.items()}
-                derived.apply(ledger, deriver, added=sorted(numbers.values()), removed=[])
+                apply(ledger, deriver, added=sorted(numbers.values()), removed=[])
                 for no in numbers.values():
                     ledger.db.execute("UPDATE document SET state = 'visible' WHERE no = ?", (no,))
                 present |= numbers
             elif present:
                 gone = sorted(present)[: len(documents)]
                 numbers = [present.pop(id_) for id_ in gone]
-                derived.apply(ledger, deriver, added=[], removed=numbers)
+                apply(ledger, deriver, added=[], removed=numbers)
                 for no in numbers:
                     for table in ("unit", "section", "page"):
                         ledger.db.execute(f"DELETE FROM {table} WHERE document = ?", (no,))
@@ -90,7 +96,7 @@ def test_incremental_equals_from_scratch(ledgers, steps):
     with other.transaction():
         for id_ in sorted(present, reverse=True):
             no = _stage(other, read(ledger, present[id_]))
-            derived.apply(other, deriver, added=[no], removed=[])
+            apply(other, deriver, added=[no], removed=[])
             other.db.execute("UPDATE document SET state = 'visible' WHERE no = ?", (no,))
     assert digest(other, deep=True) == kept_digest
     for one in (ledger, other):
@@ -101,9 +107,9 @@ def test_a_new_title_is_found_in_old_text(ledgers):
     ledger, deriver = ledgers(), EntityDeriver()
     with ledger.transaction():
         old = _stage(ledger, facts_of("", "We went to see Blue Lagoon station at dawn."))
-        derived.apply(ledger, deriver, added=[old], removed=[])
+        apply(ledger, deriver, added=[old], removed=[])
         new = _stage(ledger, facts_of("Blue Lagoon station", "It was built by hand."))
-        change = derived.apply(ledger, deriver, added=[new], removed=[])
+        change = apply(ledger, deriver, added=[new], removed=[])
     touched = {no for (no,) in ledger.rows("SELECT no FROM unit WHERE document = ?", (old,))}
     assert touched & change.units.keys()
     assert ledger.one("SELECT units FROM entity WHERE id = 'blue lagoon station'") == (2,)
@@ -113,9 +119,9 @@ def test_only_units_that_hold_the_title_are_touched(ledgers):
     ledger, deriver = ledgers(), EntityDeriver()
     with ledger.transaction():
         old = [_stage(ledger, facts_of("", f"The harbour of Town Number{i} was full.")) for i in range(20)]
-        derived.apply(ledger, deriver, added=old, removed=[])
+        apply(ledger, deriver, added=old, removed=[])
         new = _stage(ledger, facts_of("Number7", "A title."))
-        change = derived.apply(ledger, deriver, added=[new], removed=[])
+        change = apply(ledger, deriver, added=[new], removed=[])
     assert len(change.units) <= 2
 
 

@@ -12,6 +12,7 @@ _DANGLING = {
     "unit": "SELECT DISTINCT document FROM unit WHERE document NOT IN (SELECT no FROM document)",
     "section": "SELECT DISTINCT document FROM section WHERE document NOT IN (SELECT no FROM document)",
     "page": "SELECT DISTINCT document FROM page WHERE document NOT IN (SELECT no FROM document)",
+    "text_part": "SELECT DISTINCT document FROM text_part WHERE document NOT IN (SELECT no FROM document)",
 }
 _LOST_SOURCE = (
     "SELECT uri, coalesce(document, pending) FROM source s WHERE coalesce(document, pending) IS NOT NULL "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from mmkg.algorithms.keys import entity_key
 from mmkg.protocols import Deriver
@@ -18,30 +19,72 @@ from mmkg.store.derivation import (
 )
 from mmkg.store.folder.facts import UNIT_COLUMNS, unit_input
 from mmkg.store.folder.ledger import DERIVED_TABLES, Ledger
+from mmkg.store.folder.parts import Part, Place, is_long, parts, places
 
-__all__ = ["DerivedChange", "EntityRow", "apply", "derive_from_scratch", "load_derivation", "mention_totals"]
+__all__ = ["DerivedChange", "EntityRow", "Step", "derive_from_scratch", "load_derivation", "mention_totals", "steps"]
 
+_DOCUMENTS = 256
 _SELECT = f"SELECT no, document, {UNIT_COLUMNS}, pieces, titles, derived FROM unit"
 
 
-def apply(ledger: Ledger, deriver: Deriver, *, added: Sequence[int], removed: Sequence[int]) -> DerivedChange:
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one step changed in the derived layer, and the parts of documents that came in with it."""
+
+    change: DerivedChange
+    added: Sequence[Part] = ()
+
+
+def steps(ledger: Ledger, deriver: Deriver, *, added: Sequence[int], removed: Sequence[int]) -> Iterator[Step]:
     """Bring documents (by number) into the derived layer and take others out. Call inside a transaction.
 
-    The facts of both must still be in the ledger. Returns what changed.
+    The facts of both must still be in the ledger. One step does for all documents that are one part; those of long ones
+    follow, each a part, so that no more than one is held at a time.
     """
-    return derivation.apply(LedgerRows(ledger), deriver, added=added, removed=removed)
+    rows = LedgerRows(ledger)
+    long = {no for no in (*added, *removed) if is_long(ledger, no)}
+    leaving = [no for no in removed if no in long]
+    of_leaving = {u for no in leaving for (u,) in ledger.rows("SELECT no FROM unit WHERE document = ?", (no,))}
+    whole = [no for no in added if no not in long]
+    change = derivation.apply(
+        rows,
+        deriver,
+        added=whole,
+        removed=[no for no in removed if no not in long],
+        coming=[no for no in added if no in long],
+        leaving=leaving,
+        of_leaving=of_leaving,
+    )
+    yield Step(change, [part for no in whole for part in parts(ledger, no)])
+    for no in leaving:
+        seen: set[str] = set()
+        for place in places(ledger, no):
+            yield Step(derivation.take_out(rows, deriver, rows.units_at(no, place), seen))
+    for no in added:
+        if no in long:
+            seen = set()
+            for place, part in zip(places(ledger, no), parts(ledger, no), strict=True):
+                yield Step(derivation.bring_in(rows, deriver, rows.units_at(no, place), seen), [part])
 
 
 def derive_from_scratch(ledger: Ledger, deriver: Deriver) -> Iterator[DerivedChange]:
-    """Empty the derived layer and derive every visible document anew; yields a change per group of documents.
+    """Empty the derived layer and derive every visible document anew; yields a change per group of documents, or part of one.
 
     Call inside a transaction. O(base).
     """
     for table in DERIVED_TABLES:
         ledger.db.execute(f"DELETE FROM {table}")
     ledger.db.execute("UPDATE unit SET derived = NULL")
+    rows = LedgerRows(ledger)
     documents = [no for (no,) in ledger.rows("SELECT no FROM document WHERE state = 'visible' ORDER BY no")]
-    yield from derivation.derive_anew(LedgerRows(ledger), deriver, documents)
+    derivation.count_titles(rows, deriver, documents)
+    whole = [no for no in documents if not is_long(ledger, no)]
+    for i in range(0, len(whole), _DOCUMENTS):
+        yield derivation.derive_group(rows, deriver, whole[i : i + _DOCUMENTS])
+    for no in sorted(set(documents) - set(whole)):
+        seen: set[str] = set()
+        for place in places(ledger, no):
+            yield derivation.bring_in(rows, deriver, rows.units_at(no, place), seen)
 
 
 class LedgerRows:
@@ -76,6 +119,11 @@ class LedgerRows:
     def units_of(self, document: int) -> list[UnitRow]:
         return [_unit_row(row) for row in self.ledger.rows(f"{_SELECT} WHERE document = ? ORDER BY ord", (document,))]
 
+    def units_at(self, document: int, place: Place) -> list[UnitRow]:
+        """The units of one part of a document."""
+        sql = f"{_SELECT} WHERE document = ? AND ord >= ? AND ord < ? ORDER BY ord"
+        return [_unit_row(row) for row in self.ledger.rows(sql, (document, place.first, place.first + place.n_units))]
+
     def units(self, keys: Sequence[int]) -> Iterator[UnitRow]:
         return map(_unit_row, self.ledger.rows_in(_SELECT + " WHERE no IN {in}", keys))
 
@@ -93,10 +141,11 @@ class LedgerRows:
     def set_derived(self, rows: Sequence[tuple[int, str]]) -> None:
         self.ledger.db.executemany("UPDATE unit SET derived = ? WHERE no = ?", [(text, no) for no, text in rows])
 
-    def derived_of(self, document: int) -> list[tuple[int, str | None]]:
-        return [
-            (no, text) for no, text in self.ledger.rows("SELECT no, derived FROM unit WHERE document = ?", (document,))
-        ]
+    def derived_of(self, document: int) -> Iterator[tuple[int, str | None]]:
+        return (
+            (no, text)
+            for no, text in self.ledger.stream("SELECT no, derived FROM unit WHERE document = ?", (document,))
+        )
 
     # ---- entities ----
 

@@ -10,8 +10,8 @@ import hashlib
 import json
 from typing import Any
 
-from mmkg.store.folder.facts import facts_hash, read
 from mmkg.store.folder.ledger import Ledger
+from mmkg.store.folder.parts import stored_hash
 
 _DERIVED = (
     "SELECT form, n FROM title_form ORDER BY form",
@@ -29,7 +29,7 @@ def digest(ledger: Ledger, *, deep: bool = False) -> str:
     """64 hex digits. deep: hash the facts' rows again instead of trusting the hash recorded when they were staged."""
     total = hashlib.sha256()
     for no, id_, recorded in ledger.rows("SELECT no, id, facts_hash FROM document WHERE state = 'visible' ORDER BY id"):
-        feed(total, (id_, (facts_hash(read(ledger, no)) if deep else bytes(recorded)).hex()))
+        feed(total, (id_, (stored_hash(ledger, no) if deep else bytes(recorded)).hex()))
     for sql in _DERIVED:
         total.update(b"\x1d")
         for row in ledger.stream(sql):

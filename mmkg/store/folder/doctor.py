@@ -26,11 +26,11 @@ from mmkg.store.folder import derived, graphrows
 from mmkg.store.folder.checks import check_generations, check_outputs, check_rows, mend_rows
 from mmkg.store.folder.damage import file_sha256
 from mmkg.store.folder.engine import KGLiteStore
-from mmkg.store.folder.facts import facts_hash, read
 from mmkg.store.folder.ledger import DERIVED_TABLES, FileRef, Ledger
-from mmkg.store.folder.lookups import all_blobs
+from mmkg.store.folder.lookups import PARTLY, all_blobs
 from mmkg.store.folder.manifest import Manifest
 from mmkg.store.folder.merge import merge_incidence, merge_text
+from mmkg.store.folder.parts import stored_hash
 from mmkg.store.folder.projection import SegmentWriter
 from mmkg.store.folder.segment import INCIDENCE, TEXT, IncidenceSegment, TextSegment
 from mmkg.store.folder.writer import FolderWriter, SourceChange
@@ -158,6 +158,8 @@ def _check_manifest(writer: FolderWriter) -> Iterator[Problem]:
 def _check_batches(writer: FolderWriter) -> Iterator[Problem]:
     for (id_,) in writer.ledger.rows("SELECT id FROM document WHERE state = 'staged' ORDER BY id"):
         yield Problem(kind="batch-interrupted", id=id_, detail="its facts are complete; the next `add` publishes it")
+    for (id_,) in writer.ledger.rows(f"SELECT id FROM document d WHERE {PARTLY} ORDER BY id"):
+        yield Problem(kind="batch-interrupted", id=id_, detail="some parts of it are here; add it again")
 
 
 def _check_blobs(writer: FolderWriter) -> Iterator[Problem]:
@@ -174,9 +176,11 @@ def _check_blobs(writer: FolderWriter) -> Iterator[Problem]:
 
 
 def _check_facts(writer: FolderWriter) -> Iterator[Problem]:
-    for no, id_, recorded in writer.ledger.rows("SELECT no, id, facts_hash FROM document ORDER BY id"):
+    for no, id_, recorded in writer.ledger.rows(
+        "SELECT no, id, facts_hash FROM document WHERE state <> 'arriving' ORDER BY id"
+    ):
         try:
-            same = facts_hash(read(writer.ledger, no)) == bytes(recorded)
+            same = stored_hash(writer.ledger, no) == bytes(recorded)
         except (MMKGError, ValueError, KeyError) as e:
             yield Problem(kind="facts-altered", id=id_, detail=f"unreadable: {e}; remove it and add it again")
             continue
@@ -445,6 +449,7 @@ def _fix(writer: FolderWriter, problems: list[Problem]) -> Callable[[Problem], b
         mended |= rebuilt
     if "batch-interrupted" in kinds:
         publish_pending(writer)
+        writer.drop_unclaimed()
         mended.add("batch-interrupted")
     if "file-unlisted" in kinds:
         writer.sweep()

@@ -7,12 +7,13 @@ import json
 import logging
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 
 from mmkg.errors import StoreDamagedError
+from mmkg.longfacts import JOINT
 from mmkg.schema import unit_id
 from mmkg.store.folder.ledger import Ledger, readable
 from mmkg.texts import content_key, encoder_texts, unit_inputs
@@ -27,8 +28,12 @@ log = logging.getLogger(__name__)
 
 def facts_hash(facts: DocumentFacts) -> bytes:
     """sha256 of the facts in canonical JSON."""
-    text = json.dumps(facts, default=_fields, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+    return hashlib.sha256(canonical(facts).encode("utf-8", "surrogatepass")).digest()
+
+
+def canonical(value: DocumentFacts | Unit) -> str:
+    """Facts, or one unit of them, in canonical JSON."""
+    return json.dumps(value, default=_fields, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
 
 def _fields(value: Any) -> dict[str, Any]:
@@ -47,18 +52,27 @@ def stage(ledger: Ledger, document: str, facts: DocumentFacts, *, n_bytes: int) 
 
     Cost: O(size of the document) rows, each an indexed insert.
     """
+    no = insert_document(ledger, document, facts, state="staged", n_bytes=n_bytes, recorded=facts_hash(facts))
+    insert_units(ledger, no, document, facts)
+    return no
+
+
+def insert_document(
+    ledger: Ledger, document: str, facts: DocumentFacts, *, state: str, n_bytes: int, recorded: bytes
+) -> int:
+    """Write the rows of a document but for its units; returns its number. recorded: the hash of its facts."""
     db = ledger.db
     cursor = db.execute(
         "INSERT INTO document (id, state, media_type, name, meta, text, n_bytes, facts_hash) VALUES (?,?,?,?,?,?,?,?)",
         (
             document,
-            "staged",
+            state,
             facts.media_type,
             facts.name,
-            _json(dict(facts.meta)),
+            compact_json(dict(facts.meta)),
             zlib.compress(facts.text.encode("utf-8", "surrogatepass"), 3),
             n_bytes,
-            facts_hash(facts),
+            recorded,
         ),
     )
     no = cursor.lastrowid
@@ -71,8 +85,21 @@ def stage(ledger: Ledger, document: str, facts: DocumentFacts, *, n_bytes: int) 
         "INSERT INTO page VALUES (?,?,?,?,?,?,?)",
         [(no, p.number, p.width, p.height, p.start, p.end, _pack_lines(p.lines)) for p in facts.pages],
     )
+    return no
+
+
+def insert_units(
+    ledger: Ledger,
+    no: int,
+    document: str,
+    facts: DocumentFacts,
+    *,
+    n_units: int | None = None,
+    per_section: Mapping[int, int] | None = None,
+) -> None:
+    """Write the units of a document, or of a part of it; n_units and per_section as texts.unit_inputs takes them."""
     rows = []
-    for unit_input in unit_inputs(facts):
+    for unit_input in unit_inputs(facts, n_units=n_units, per_section=per_section):
         unit = unit_input.unit
         texts = encoder_texts(facts, unit)
         rows.append(
@@ -80,24 +107,16 @@ def stage(ledger: Ledger, document: str, facts: DocumentFacts, *, n_bytes: int) 
                 no,
                 unit_id(document, unit.label, unit.start, unit.end, unit.page, unit.ordinal, unit.span_ms),
                 *_unit_row(unit),
-                _json(unit_input.pieces),
-                _json(unit_input.titles),
+                compact_json(unit_input.pieces),
+                compact_json(unit_input.titles),
                 content_key(texts) if texts else None,
             )
         )
-    db.executemany(
+    ledger.db.executemany(
         f"INSERT INTO unit (document, id, {UNIT_COLUMNS}, pieces, titles, key) "
         f"VALUES ({','.join('?' * (_N_COLUMNS + 5))})",
         rows,
     )
-    return no
-
-
-def set_meta(ledger: Ledger, no: int, meta: Mapping[str, str]) -> None:
-    """Give a document other properties; the hash of its facts follows. Call inside a transaction."""
-    facts = replace(read(ledger, no), meta=dict(meta))
-    row = (_json(dict(meta)), facts_hash(facts), no)
-    ledger.db.execute("UPDATE document SET meta = ?, facts_hash = ? WHERE no = ?", row)
 
 
 def read(ledger: Ledger, no: int) -> DocumentFacts:
@@ -110,19 +129,30 @@ def _read(ledger: Ledger, no: int) -> DocumentFacts:
     row = ledger.one("SELECT media_type, name, meta, text FROM document WHERE no = ?", (no,))
     if row is None:
         raise StoreDamagedError(f"document {no} has no row", hint="run `mmkg doctor`")
-    sections = ledger.rows(
-        "SELECT ord, heading, level, start, end, parent FROM section WHERE document = ? ORDER BY ord", (no,)
-    )
     units = ledger.rows(f"SELECT {UNIT_COLUMNS} FROM unit WHERE document = ? ORDER BY ord", (no,))
     return DocumentFacts(
         media_type=row[0],
         name=row[1],
         meta=json.loads(row[2]),
-        text=unpack_text(row[3]),
-        sections=tuple(Section(order=o, heading=h, level=v, start=a, end=b, parent=p) for o, h, v, a, b, p in sections),
+        text=whole_text(ledger, no, row[3]),
+        sections=sections(ledger, no),
         pages=tuple(pages(ledger, no)),
         units=tuple(unit_from_row(u) for u in units),
     )
+
+
+def whole_text(ledger: Ledger, no: int, data: bytes) -> str:
+    """The text of a document. data: its column `text`; a long text has its parts in rows of their own."""
+    rows = ledger.rows("SELECT data FROM text_part WHERE document = ? ORDER BY start", (no,))
+    return JOINT.join(unpack_text(part) for (part,) in rows) if rows else unpack_text(data)
+
+
+def sections(ledger: Ledger, no: int) -> tuple[Section, ...]:
+    """The sections of a document, in order."""
+    rows = ledger.rows(
+        "SELECT ord, heading, level, start, end, parent FROM section WHERE document = ? ORDER BY ord", (no,)
+    )
+    return tuple(Section(order=o, heading=h, level=v, start=a, end=b, parent=p) for o, h, v, a, b, p in rows)
 
 
 def pages(ledger: Ledger, no: int, number: int | None = None) -> Iterator[Page]:
@@ -232,7 +262,7 @@ def _unit_row(unit: Unit) -> tuple[Any, ...]:
         unit.start,
         unit.end,
         unit.page,
-        _json(unit.box) if unit.box else None,
+        compact_json(unit.box) if unit.box else None,
         unit.section,
         unit.caption[0] if unit.caption else None,
         unit.caption[1] if unit.caption else None,
@@ -240,8 +270,8 @@ def _unit_row(unit: Unit) -> tuple[Any, ...]:
         unit.width,
         unit.height,
         np.array(unit.sentences, dtype="<i4").tobytes(),
-        _json([(n.start, n.end, n.label, n.source) for n in unit.names]),
-        _json(unit.refers_to),
+        compact_json([(n.start, n.end, n.label, n.source) for n in unit.names]),
+        compact_json(unit.refers_to),
         unit.span_ms[0] if unit.span_ms else None,
         unit.span_ms[1] if unit.span_ms else None,
         np.array([(t.start, t.end, t.start_ms, t.end_ms) for t in unit.times], dtype="<i4").tobytes() or None,
@@ -257,5 +287,5 @@ def _unpack_lines(data: bytes) -> tuple[Line, ...]:
     return tuple(Line(start=a, end=b, box=(x0, y0, x1, y1)) for a, b, x0, y0, x1, y1 in rows)
 
 
-def _json(value: Any) -> str:
+def compact_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -40,7 +40,15 @@ CREATE INDEX unit_clip ON unit(document) WHERE label = 'Clip';
 TIME_COLUMNS = ("start_ms INTEGER", "end_ms INTEGER", "times BLOB")
 """Of the table unit, since format 3."""
 
-# `state` of a document: staged (facts complete, not yet visible) or visible.
+PART_DDL = """
+CREATE TABLE text_part (
+  document INTEGER NOT NULL, start INTEGER NOT NULL, length INTEGER NOT NULL, first_unit INTEGER NOT NULL,
+  n_units INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY (document, start));
+"""
+"""The text of long documents in stretches, and which units (by `ord`) lie in each (format 4); their column `text` is empty."""
+
+# `state` of a document: arriving (a long text of which parts are still to come), staged (facts complete, not yet visible)
+# or visible.
 # Unit and document numbers are never reused (AUTOINCREMENT): index segments refer to them.
 _DDL = (
     """
@@ -99,6 +107,7 @@ CREATE TABLE generation (
 """
     + META_DDL
     + HEARD_DDL
+    + PART_DDL
 )
 
 DERIVED_TABLES = ("title_form", "anchor", "entity", "entity_form", "entity_label", "cooccur", "alias", "same_as")
@@ -198,18 +207,19 @@ class Ledger:
         if found > FORMAT_VERSION:
             ledger.close()
             raise newer_format(found)
-        if found < 3 and not writable:
-            ledger._without_times()
+        if found < 4 and not writable:
+            ledger._as_now(found)
         return ledger
 
-    def _without_times(self) -> None:
-        """Let a base from before format 3 be read as it is: its units have no times. Nothing is written to it."""
+    def _as_now(self, found: int) -> None:
+        """Let a base of an older format be read as it is: what it has not is empty. Nothing is written to it."""
+        self.db.execute("PRAGMA query_only = OFF")
+        self.db.execute(PART_DDL.replace("CREATE TABLE", "CREATE TEMP TABLE").replace(";", ""))
         missing = set(TIME_COLUMNS) - {f"{c[1]} {c[2]}" for c in self.rows("PRAGMA table_info(unit)")}
-        if missing:
+        if found < 3 and missing:
             empty = ", ".join(f"NULL AS {column.split()[0]}" for column in sorted(missing))
-            self.db.execute("PRAGMA query_only = OFF")
             self.db.execute(f"CREATE TEMP VIEW unit AS SELECT *, {empty} FROM main.unit")
-            self.db.execute("PRAGMA query_only = ON")
+        self.db.execute("PRAGMA query_only = ON")
 
     @classmethod
     def there(cls, root: Path) -> bool:

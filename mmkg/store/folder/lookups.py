@@ -15,6 +15,8 @@ from mmkg.types import Cue, DocumentFacts
 # Both conditions: only the second lets SQLite use the small index of documents that are not visible; without it, it
 # reads every document of the base.
 STAGED = "d.state = 'staged' AND d.state <> 'visible'"
+PARTLY = "d.state = 'arriving' AND d.state <> 'visible'"
+"""Long texts of which some parts are here: they are coming in now, or a run was stopped."""
 
 
 def all_blobs(ledger: Ledger) -> set[str]:
@@ -34,9 +36,9 @@ class LedgerLookups:
     ledger: Ledger
 
     def state(self, document: str) -> str | None:
-        """staged, visible, or None."""
+        """staged, visible, or None; None too for a document that is here in part only."""
         row = self.ledger.one("SELECT state FROM document WHERE id = ?", (document,))
-        return row[0] if row else None
+        return row[0] if row and row[0] != "arriving" else None
 
     def media_type(self, document: str) -> str:
         """Media type of a document, "" if there is none of that id."""

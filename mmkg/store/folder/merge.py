@@ -44,12 +44,17 @@ class SegmentInfo:
     dead: int = 0
 
 
-def merge_plan(segments: Sequence[SegmentInfo], *, fanout: int = 8) -> list[list[SegmentInfo]]:
+MOST_ROWS = 1 << 16
+"""No merge makes a segment of more live rows: a merge holds words and numbers of its rows in memory."""
+
+
+def merge_plan(segments: Sequence[SegmentInfo], *, fanout: int = 8, most: int = MOST_ROWS) -> list[list[SegmentInfo]]:
     """Which segments to merge now: groups of one kind, each oldest first, to be replaced by one.
 
     A segment of n live rows is in tier floor(log_fanout n); as soon as a tier has `fanout` segments they become one, which lies in a
     higher tier and may fill that in turn (then all are merged at once). So there are less than fanout * log_fanout(N) segments, and a
-    row is rewritten at most once a tier. A segment with more dead than live rows is rewritten too. segments: oldest first.
+    row is rewritten at most once a tier. Past `most` rows they stay apart: beside those there is one for each `most` / 2 rows at
+    the most. A segment with more dead than live rows is rewritten too. segments: oldest first.
     """
     if fanout < 2:
         raise ValueError(f"fanout must be at least 2, got {fanout}")
@@ -65,14 +70,26 @@ def merge_plan(segments: Sequence[SegmentInfo], *, fanout: int = 8) -> list[list
                 group = [info for members in tiers.pop(tier) for info in members]
                 tiers[max(tier + 1, _tier(group, fanout))].append(group)
             tier += 1
-        groups += [
-            group
-            for _, members in sorted(tiers.items())
-            for group in members
-            if len(group) > 1 or 2 * group[0].dead > group[0].rows
-        ]
+        groups += [group for _, members in sorted(tiers.items()) for group in members]
     position = {info.name: i for i, info in enumerate(segments)}
-    return [sorted(group, key=lambda info: position[info.name]) for group in groups]
+    ordered = (sorted(group, key=lambda info: position[info.name]) for group in groups)
+    parted = (part for group in ordered for part in _parted(group, most))
+    return [group for group in parted if len(group) > 1 or 2 * group[0].dead > group[0].rows]
+
+
+def _parted(group: Sequence[SegmentInfo], most: int) -> Iterator[list[SegmentInfo]]:
+    """The group in runs that have no more than `most` live rows each, or are one segment."""
+    run: list[SegmentInfo] = []
+    live = 0
+    for info in group:
+        rows = max(0, info.rows - info.dead)
+        if run and live + rows > most:
+            yield run
+            run, live = [], 0
+        run.append(info)
+        live += rows
+    if run:
+        yield run
 
 
 def _tier(group: Sequence[SegmentInfo], fanout: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 from functools import cached_property
@@ -17,9 +18,10 @@ from mmkg.algorithms.keys import entity_key
 from mmkg.algorithms.terms import terms
 from mmkg.protocols import IntArray
 from mmkg.store.folder.derived import load_derivation, mention_totals
-from mmkg.store.folder.facts import outputs, read
+from mmkg.store.folder.facts import outputs
 from mmkg.store.folder.ledger import FileRef, Ledger
 from mmkg.store.folder.merge import SegmentInfo, merge_incidence, merge_plan, merge_text
+from mmkg.store.folder.parts import Part, is_long, parts
 from mmkg.store.folder.segment import (
     INCIDENCE,
     TEXT,
@@ -62,8 +64,21 @@ class SegmentWriter:
         self._n = 0
 
     def add_documents(self, documents: Sequence[int]) -> None:
-        """A text segment with the units of these documents."""
-        self.add_units([row for no in documents for row in self._unit_rows(no)])
+        """A text segment with the units of these documents, and one for each part of a long one."""
+        long = {no for no in documents if is_long(self.ledger, no)}
+        self.add_units(
+            [
+                row
+                for no in documents
+                if no not in long
+                for part in parts(self.ledger, no)
+                for row in self.unit_rows(part)
+            ]
+        )
+        for no in documents:
+            if no in long:
+                for part in parts(self.ledger, no):
+                    self.add_units(self.unit_rows(part))
 
     def add_units(self, rows: Sequence[UnitRow]) -> None:
         """A text segment with these units."""
@@ -71,17 +86,21 @@ class SegmentWriter:
             written = write_text_segment(self.root / "index", self._name("text"), rows, generation=self.generation)
             self.text.append(self._ref(written))
 
-    def _unit_rows(self, document: int) -> list[UnitRow]:
-        facts = read(self.ledger, document)
-        keys = self.ledger.rows("SELECT no, id, key, media FROM unit WHERE document = ? ORDER BY ord", (document,))
+    def unit_rows(self, part: Part) -> list[UnitRow]:
+        """The units of a part of a document."""
+        sql = "SELECT no, id, key, media FROM unit WHERE document = ? AND ord >= ? AND ord < ? ORDER BY ord"
+        first = part.facts.units[0].ordinal if part.facts.units else 0
+        keys = self.ledger.rows(sql, (part.no, first, first + len(part.facts.units)))
         wanted = [key for _, _, key, _ in keys if key] + [bytes.fromhex(m) for *_, m in keys if m]
-        vectors = outputs(self.ledger, wanted)
-        return [
-            self._sound(
-                index_row(no, id_, document, facts, unit, {key, bytes.fromhex(media) if media else None}, vectors)
-            )
-            for unit, (no, id_, key, media) in zip(facts.units, keys, strict=True)
-        ]
+        by_key: dict[bytes, dict[tuple[bytes, str], Any]] = defaultdict(dict)
+        for (key, space), x in outputs(self.ledger, wanted).items():
+            by_key[key][key, space] = x
+        rows = []
+        for unit, (no, id_, key, media) in zip(part.facts.units, keys, strict=True):
+            mine = {k for k in (key, bytes.fromhex(media) if media else None) if k}
+            vectors = {at: x for k in mine for at, x in by_key.get(k, {}).items()}
+            rows.append(self._sound(index_row(no, id_, part.no, part.facts, unit, mine, vectors)))
+        return rows
 
     @cached_property
     def _dims(self) -> dict[str, int]:
@@ -193,7 +212,7 @@ def index_row(
     document: int,
     facts: DocumentFacts,
     unit: Unit,
-    keys: Set[bytes | None],
+    keys: Set[bytes | None] | Set[bytes],
     vectors: Mapping[tuple[bytes, str], npt.NDArray[np.floating[Any]]],
 ) -> UnitRow:
     """A unit as the index knows it. keys: of its model output; vectors: (key, space) -> rows, of this unit and others."""

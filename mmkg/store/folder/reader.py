@@ -23,7 +23,7 @@ from mmkg.reasons import code_of
 from mmkg.store.folder.blobs import Blobs
 from mmkg.store.folder.details import FolderDetails
 from mmkg.store.folder.engine import KGLiteStore
-from mmkg.store.folder.facts import outputs, pages, read, unpack_spans, unpack_text, unpack_times
+from mmkg.store.folder.facts import outputs, pages, read, unpack_spans, unpack_times, whole_text
 from mmkg.store.folder.index import FolderIndex, SegmentCache
 from mmkg.store.folder.ledger import Ledger, readable
 from mmkg.store.folder.manifest import is_base, load
@@ -216,11 +216,11 @@ class FolderReader(FolderDetails):
 
     def document_text(self, document: str) -> str:
         """The whole text that spans point into. Raises NotFoundError."""
-        row = self.one("SELECT text FROM document WHERE id = ? AND state = 'visible'", (document,))
+        row = self.one("SELECT no, text FROM document WHERE id = ? AND state = 'visible'", (document,))
         if row is None:
             raise NotFoundError(f"no document {document}")
         with readable(f"the text of {document[:12]}"):
-            return unpack_text(row[0])
+            return whole_text(self._ledger, *row)
 
     def locate(self, document: str, start: int, end: int) -> Locator:
         """The page and box of a span of a document's text (the union of the lines it touches on its first page), or in

@@ -37,7 +37,7 @@ from mmkg.types import DocumentFacts, Progress
 STATUSES = ("whole", "partial", "read again", "lost")
 """whole: as it was; partial: searchable, but its original or vectors are lost; read again: made anew from its original; lost."""
 
-_TABLES = ("document", "section", "page", "unit", "output", "source", "heard")
+_TABLES = ("document", "section", "page", "text_part", "unit", "output", "source", "heard")
 _BATCH = 200
 _ERRORS = (MMKGError, sqlite3.Error, ValueError, KeyError, TypeError, AssertionError, zlib.error, RecursionError)
 
@@ -193,7 +193,7 @@ def _bring_over(
     text_spaces = {k for k, e in writer.manifest.spaces.items() if "text" in e.get("modalities", ())}
     changes: list[SourceChange] = []
     claimed: set[str] = set()
-    documents = found.rows("SELECT no, id, n_bytes, facts_hash FROM document ORDER BY id")
+    documents = found.rows("SELECT no, id, n_bytes, facts_hash FROM document WHERE state <> 'arriving' ORDER BY id")
     reasons: dict[str, str] = {}
     for i, (no, id_, n_bytes, recorded) in enumerate(documents):
         if progress and i % 20 == 0:

@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from mmkg.errors import NotFoundError, StoreDamagedError, StoreError
+from mmkg.longfacts import LongFacts
 from mmkg.protocols import Deriver, ProgressCallback
 from mmkg.store.folder import derived, graphrows, snapshots
 from mmkg.store.folder.blobs import Blobs
@@ -29,13 +30,14 @@ from mmkg.store.folder.damage import bad_files, file_sha256, of_later_generation
 from mmkg.store.folder.durable import disk_errors, failpoint, sync_folder
 from mmkg.store.folder.engine import KGLiteStore
 from mmkg.store.folder.engine_wire import write_delta
-from mmkg.store.folder.facts import put_outputs, set_meta, stage
+from mmkg.store.folder.facts import put_outputs, stage
 from mmkg.store.folder.follower import GraphFollower
 from mmkg.store.folder.ledger import FileRef, Generation, Ledger
 from mmkg.store.folder.lock import WriterLock
-from mmkg.store.folder.lookups import STAGED, LedgerLookups, all_blobs
+from mmkg.store.folder.lookups import PARTLY, STAGED, LedgerLookups, all_blobs
 from mmkg.store.folder.manifest import Manifest, is_base, load, mend_copy, refuse_newer, save
 from mmkg.store.folder.migrate import migrate
+from mmkg.store.folder.parts import begin, finish, put, set_meta
 from mmkg.store.folder.projection import SegmentWriter
 from mmkg.texts import file_name_words
 from mmkg.types import Cue, DocumentFacts, GraphDelta
@@ -185,11 +187,47 @@ class FolderWriter(LedgerLookups):
         with self.ledger.transaction("facts-staged"):
             stage(self.ledger, document, facts, n_bytes=n_bytes)
             put_outputs(self.ledger, outputs)
-            self.ledger.db.executemany(
-                "INSERT INTO source VALUES (?, NULL, ?, 'pending', '', 0, 0) "
-                "ON CONFLICT (uri) DO UPDATE SET pending = excluded.pending",
-                [(uri, document) for uri in uris],
-            )
+            self._await(document, uris)
+
+    def stage_parts(
+        self,
+        document: str,
+        facts: LongFacts,
+        parts: Iterable[tuple[DocumentFacts, Mapping[tuple[bytes, str], np.ndarray[Any, Any]]]],
+        *,
+        n_bytes: int,
+        uris: Iterable[str],
+        original: Path,
+    ) -> None:
+        """As stage, for a long text: each of `parts` (with names, and its model output) is kept before the next is asked for.
+
+        What a stopped run left of the document is forgotten first, but for model output. Raises StoreDamagedError if the file
+        changed since it was hashed.
+        """
+        self.blobs.put(original, document)
+        with self.ledger.transaction("facts-staged"):
+            rows = self.ledger.rows(f"SELECT no FROM document d WHERE id = ? AND {PARTLY}", (document,))
+            self._delete_documents([no for (no,) in rows], keep_outputs=True)
+            no = begin(self.ledger, document, facts, n_bytes=n_bytes)
+        for part, outputs in parts:
+            with self.ledger.transaction("facts-staged"):
+                put(self.ledger, no, document, part, facts)
+                put_outputs(self.ledger, outputs)
+        with self.ledger.transaction("facts-staged"):
+            finish(self.ledger, no)
+            self._await(document, uris)
+
+    def kept_outputs(self, keys: Sequence[bytes], space: str) -> set[bytes]:
+        """Those of these content keys for which model output of a space is kept."""
+        sql = "SELECT key FROM output WHERE space = ? AND key IN {in}"
+        return {key for (key,) in self.ledger.rows_in(sql, keys, (space,))}
+
+    def _await(self, document: str, uris: Iterable[str]) -> None:
+        self.ledger.db.executemany(
+            "INSERT INTO source VALUES (?, NULL, ?, 'pending', '', 0, 0) "
+            "ON CONFLICT (uri) DO UPDATE SET pending = excluded.pending",
+            [(uri, document) for uri in uris],
+        )
 
     def add_outputs(self, outputs: Mapping[tuple[bytes, str], np.ndarray[Any, Any]]) -> None:
         """Keep model output for facts that are already here."""
@@ -235,10 +273,12 @@ class FolderWriter(LedgerLookups):
                 )
 
     def drop_unclaimed(self) -> None:
-        """Forget staged documents that no source waits for any more (their file changed again before they came in)."""
+        """Forget staged documents that no source waits for any more (their file changed again before they came in), and
+        long ones of which only a part came."""
         with self.ledger.transaction("unclaimed-dropped"):
             rows = self.ledger.rows(
-                f"SELECT no FROM document d WHERE {STAGED} AND NOT EXISTS (SELECT 1 FROM source s WHERE s.pending = d.id)"
+                f"SELECT no FROM document d WHERE {STAGED} AND NOT EXISTS (SELECT 1 FROM source s WHERE s.pending = d.id) "
+                f"UNION ALL SELECT no FROM document d WHERE {PARTLY}"
             )
             orphans = self._delete_documents([no for (no,) in rows])
         self.blobs.delete(orphans)
@@ -322,22 +362,29 @@ class FolderWriter(LedgerLookups):
                 before, after = self._stage_beside(*replace)
                 gone.append(before)
                 added.append(after)
-            change = derived.apply(ledger, self.deriver, added=added, removed=gone)
-            ledger.db.executemany("UPDATE document SET state = 'visible' WHERE no = ?", [(no,) for no in added])
-            failpoint("derived-written")
             units_gone = {u for no in gone for (u,) in ledger.rows("SELECT no FROM unit WHERE document = ?", (no,))}
-            delta = graphrows.delta(
-                ledger, change, added=added, deleted=deleted, moved=moved, removed_units=frozenset(units_gone)
-            )
             old = ledger.current()
             no = old.no + 1
-            deltas = old.graph_deltas + self._write_delta(no, delta)
-            failpoint("graph-written")
-            ledger.db.executemany("INSERT OR IGNORE INTO dead VALUES (?)", [(u,) for u in sorted(units_gone)])
+            deltas = list(old.graph_deltas)
             segments = SegmentWriter(self.root, ledger, no)
-            segments.add_documents([*added, *again])
-            segments.add_incidence(u for u in change.units if u not in units_gone)
-            failpoint("segment-written")
+            segments.add_documents(again)
+            # Most publications are one step; a long text comes in in one for each of its parts.
+            for n, step in enumerate(derived.steps(ledger, self.deriver, added=added, removed=gone)):
+                failpoint("derived-written")
+                delta = graphrows.delta(
+                    ledger,
+                    step,
+                    deleted=deleted if n == 0 else (),
+                    moved=moved if n == 0 else (),
+                    removed_units=units_gone,
+                )
+                deltas += self._write_delta(f"graph/delta-{no}{f'-{n}' if n else ''}.jsonl.gz", delta)
+                failpoint("graph-written")
+                segments.add_units([row for part in step.added for row in segments.unit_rows(part)])
+                segments.add_incidence(u for u in step.change.units if u not in units_gone)
+                failpoint("segment-written")
+            ledger.db.executemany("UPDATE document SET state = 'visible' WHERE no = ?", [(d,) for d in added])
+            ledger.db.executemany("INSERT OR IGNORE INTO dead VALUES (?)", [(u,) for u in sorted(units_gone)])
             published = Published(
                 no,
                 [id_ for id_, (n, _) in states.items() if n in set(added)],
@@ -345,7 +392,7 @@ class FolderWriter(LedgerLookups):
             )
             orphans = self._delete_documents([*gone, *dropped])
             text, incidence = segments.merged(old.text_segments, old.incidence_segments)
-            ledger.put_generation(Generation(no, text, incidence, old.graph_snapshot, deltas))
+            ledger.put_generation(Generation(no, text, incidence, old.graph_snapshot, tuple(deltas)))
             failpoint("generation-row")
         self._retire(old)
         self.blobs.delete(orphans)
@@ -377,18 +424,17 @@ class FolderWriter(LedgerLookups):
                 )
         return touched
 
-    def _write_delta(self, generation: int, delta: GraphDelta) -> tuple[FileRef, ...]:
+    def _write_delta(self, name: str, delta: GraphDelta) -> tuple[FileRef, ...]:
         rows = len(delta.delete_nodes) + len(delta.delete_edges) + len(delta.nodes) + len(delta.edges)
         if not rows:
             return ()
-        name = f"graph/delta-{generation}.jsonl.gz"
         write_delta(self.root / name, delta)
         return (self._file_ref(name, rows),)
 
     def _file_ref(self, name: str, rows: int = 0) -> FileRef:
         return FileRef(name, file_sha256(self.root / name), rows, (self.root / name).stat().st_size)
 
-    def _delete_documents(self, numbers: Sequence[int]) -> list[str]:
+    def _delete_documents(self, numbers: Sequence[int], *, keep_outputs: bool = False) -> list[str]:
         """Delete the rows of documents; returns the hashes of blobs that nothing refers to any more."""
         db, ledger = self.ledger.db, self.ledger
         if not numbers:
@@ -397,9 +443,11 @@ class FolderWriter(LedgerLookups):
         units = list(ledger.rows_in("SELECT key, media FROM unit WHERE document IN {in}", numbers))
         hashes |= {media for _, media in units if media}
         keys = {key for key, _ in units if key}
-        for table in ("unit", "section", "page"):
+        for table in ("unit", "section", "page", "text_part"):
             db.executemany(f"DELETE FROM {table} WHERE document = ?", [(n,) for n in numbers])
         db.executemany("DELETE FROM document WHERE no = ?", [(n,) for n in numbers])
+        if keep_outputs:
+            return []
         keys -= {k for (k,) in ledger.rows_in("SELECT key FROM unit WHERE key IN {in}", keys)}
         hashes -= {h for (h,) in ledger.rows_in("SELECT id FROM document WHERE id IN {in}", hashes)}
         hashes -= {h for (h,) in ledger.rows_in("SELECT media FROM unit WHERE media IN {in}", hashes)}
