@@ -22,6 +22,7 @@ from urllib.parse import unquote
 import numpy as np
 
 from mmkg.config import Settings
+from mmkg.encode.sound import SoundEncoder
 from mmkg.encode.speech import SpeechModel
 from mmkg.errors import EncodeError, StoreDamagedError
 from mmkg.hearing import NOT_HEARD, hear
@@ -35,6 +36,7 @@ from mmkg.longtexts import part_vectors, whole
 from mmkg.protocols import Encoder, Extractor, ProgressCallback
 from mmkg.reasons import KEPT, code_of, reason
 from mmkg.schema import STATUSES, document_id, subtitled_blob
+from mmkg.sounds import encode_sounds
 from mmkg.store.folder.lookups import speaks
 from mmkg.store.folder.writer import FolderWriter, SourceChange
 from mmkg.store.neo4j.commit import REMOVED_MEANWHILE
@@ -95,6 +97,7 @@ class Adder:
         text_encoder: Encoder | None,
         image_encoder: Encoder | None,
         speech: SpeechModel | None = None,
+        sound_encoder: SoundEncoder | None = None,
         progress: ProgressCallback | None = None,
         uris: Mapping[Path, str] | None = None,
         tags: Mapping[str, str] | None = None,
@@ -105,7 +108,7 @@ class Adder:
         self._to_tag: set[str] = set()
         self.writer, self.settings = writer, settings
         self.extractor, self.text_encoder, self.image_encoder = extractor, text_encoder, image_encoder
-        self.speech = speech
+        self.speech, self.sound_encoder = speech, sound_encoder
         self.report = AddReport()
         self._progress = progress
         self._started = self._last_commit = time.monotonic()
@@ -139,6 +142,7 @@ class Adder:
         self._prune(prune)
         self.writer.drop_unclaimed()
         self._fill_images()
+        self._fill_sounds()
         self._fill_speech()
         with _Timer(self.report.timings, "graph"):
             self.writer.finish(self._progress)
@@ -619,6 +623,17 @@ class Adder:
         if outputs:
             self.writer.add_outputs(outputs)
             self.writer.republish(sorted(documents))
+
+    def _fill_sounds(self) -> None:
+        """Vectors of how each clip sounds, of the new recordings and of those that came in while no encoder of sounds was there."""
+        encoder = self.sound_encoder
+        waiting = self.writer.sounds_without(encoder.space.key) if encoder is not None else []
+        if encoder is None or not waiting:
+            return
+        with _Timer(self.report.timings, "sounds"):
+            for document, outputs in encode_sounds(self.writer, self.settings, encoder, waiting, self._progress):
+                self.writer.add_outputs(outputs)
+                self.writer.republish([document])
 
     def _fill_speech(self) -> None:
         """Words for recordings, the new ones and those that came in while no recogniser was there."""

@@ -61,6 +61,8 @@ class Settings:
     """Of words: default, none, a model's name, a folder, or a service and its model: http://localhost:8080/v1#name."""
     image_encoder: str = "default"
     """Of pixels: default or none."""
+    sound_encoder: str = "default"
+    """Of sounds: default (statistics of the log-mel spectrum, no learned model), none, or the folder of a CLAP model."""
     effort: int = 1
     """How much a question may cost: 0 the walk alone, 1 a ranked pass, 2 and 3 further passes with changed questions."""
     ranker: str = "default"

@@ -12,6 +12,7 @@ from mmkg.types import Problem
 
 if TYPE_CHECKING:
     # The protocols bring numpy and scipy, which `import mmkg` and `mmkg --help` do without.
+    from mmkg.encode.sound import SoundEncoder
     from mmkg.encode.speech import SpeechModel
     from mmkg.extract.phrases import PhraseParser
     from mmkg.protocols import Encoder, Extractor, FloatArray
@@ -30,8 +31,10 @@ class Models:
         text_encoder: Encoder | None = None,
         image_encoder: Encoder | None = None,
         extractor: Extractor | None = None,
+        sound_encoder: SoundEncoder | None = None,
     ) -> None:
         self._settings = settings
+        self._sound_encoder = sound_encoder
         self._text_encoder, self._image_encoder, self._extractor = text_encoder, image_encoder, extractor
         self._phrases: PhraseParser | None = None
         self._speech: SpeechModel | None = None
@@ -60,6 +63,18 @@ class Models:
             except MissingDependencyError:
                 return None
         return self._image_encoder
+
+    @property
+    def sound_encoder(self) -> SoundEncoder | None:
+        """The encoder of sounds, or None if it is switched off, or what opens recordings is not installed."""
+        if self._sound_encoder is None and self._settings.sound_encoder != "none":
+            from mmkg.encode.sound import load_sound_encoder
+            from mmkg.encode.weights import installed
+
+            if not installed("av"):
+                return None
+            self._sound_encoder = load_sound_encoder(self._settings.sound_encoder, device=self._settings.device)
+        return self._sound_encoder
 
     @property
     def extractor(self) -> Extractor:
@@ -131,7 +146,7 @@ class Models:
                 f"the recordings of the base were heard by {manifest.speech}, here is {self.speech.key}",
                 hint="use the same recogniser (setting speech), or make a new base",
             )
-        for encoder in (self.text_encoder, self.image_encoder):
+        for encoder in (self.text_encoder, self.image_encoder, self.sound_encoder):
             if encoder is None:
                 continue
             key = encoder.space.key

@@ -27,6 +27,8 @@ UNIT_KINDS = ("text", "table", "code", "formula", "image", "figure", "page", "fr
 FILE_KINDS: Mapping[str, tuple[str, ...]] = {
     "pdf": ("application/pdf",),
     "docx": ("application/vnd.openxmlformats-officedocument.wordprocessingml.document",),
+    "pptx": ("application/vnd.openxmlformats-officedocument.presentationml.presentation",),
+    "xlsx": ("application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",),
     "markdown": ("text/markdown",),
     "html": ("text/html", "application/xhtml+xml"),
     "plain": ("text/plain",),

@@ -28,7 +28,7 @@ def make_kb(tmp_path):
     def make(path: Path | None = None, **settings) -> KnowledgeBase:
         kb = KnowledgeBase(
             path or tmp_path / "kb",
-            settings=Settings(**{"workers": 1, "image_encoder": "none", **settings}),
+            settings=Settings(**{"workers": 1, "image_encoder": "none", "sound_encoder": "none", **settings}),
             text_encoder=HashingEncoder(),
             extractor=NameExtractor(),
         )

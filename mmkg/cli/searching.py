@@ -27,6 +27,11 @@ effort_option = click.option(
 @click.command()
 @click.argument("query", required=False)
 @click.option("--image", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Search by a picture.")
+@click.option(
+    "--sound",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Search clips that sound like a recording.",
+)
 @click.option("-k", type=click.IntRange(min=1), default=10, show_default=True, help="How many units.")
 @click.option(
     "--modality", type=click.Choice(["text", "image", "audio", "video"]), multiple=True, help="Only units of this kind."
@@ -50,6 +55,7 @@ def search(
     kb: str,
     query: str | None,
     image: Path | None,
+    sound: Path | None,
     k: int,
     modality: tuple[str, ...],
     where: tuple[str, ...],
@@ -60,14 +66,16 @@ def search(
 ) -> None:
     """mmkg search "bridge over the river" --modality image
 
-    The best units for a text or a picture, each with why it was found and where it lies.
+    The best units for a text, a picture or a recording, each with why it was found and where it lies.
     """
-    if image is None and not (query or "").strip():
-        raise click.UsageError("give a text, or a picture with --image")
+    if sum(x is not None for x in (image, sound, query)) > 1 and sound is not None:
+        raise click.UsageError("--sound stands alone")
+    if image is None and sound is None and not (query or "").strip():
+        raise click.UsageError("give a text, a picture with --image, or a recording with --sound")
     if "hybrid" in mode and len(set(mode)) > 1:
         raise click.UsageError("--mode hybrid stands alone")
-    if explain and image is not None:
-        raise click.UsageError("--explain is for a text; the hits of a picture have their channels anyway")
+    if explain and (image is not None or sound is not None):
+        raise click.UsageError("--explain is for a text; other hits have their channels anyway")
     conditions = read_where(where)
     told: Explanation | None = None
     with open_kb(kb) as base:
@@ -87,6 +95,7 @@ def search(
             hits = base.search(
                 query,
                 image=image,
+                sound=sound,
                 k=k,
                 modality=modality or None,
                 where=conditions,

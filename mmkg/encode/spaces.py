@@ -51,7 +51,11 @@ def probe_image() -> bytes:
 
 
 def probe(encoder: Encoder) -> FloatArray:
-    """(n, dim) float32: the vectors of the fixed probes; sentences for a text encoder, else the probe image."""
+    """(n, dim) float32: the vectors of the fixed probes; sentences for a text encoder, else a picture or a sound."""
+    if Modality.AUDIO in encoder.modalities:
+        from mmkg.encode.sound import probe_sound
+
+        return encoder.encode_document([probe_sound(encoder.sample_rate)])  # type: ignore[attr-defined]
     probes = PROBE_TEXTS if Modality.TEXT in encoder.modalities else (probe_image(),)
     return encoder.encode_document(probes)
 

@@ -8,6 +8,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from mmkg.config import Settings
 from mmkg.errors import LoadError
 from mmkg.ingest import wire
@@ -60,6 +63,33 @@ class MediaProcess:
                 raise LoadError(f"the media process sent a broken answer: {e}", code="parser") from e
             yield (a, b), cues
             answer, _ = self._receive(child)
+
+    def samples(
+        self, path: Path, media_type: str, spans: Sequence[Span], rate: int
+    ) -> Iterator[tuple[Span, npt.NDArray[np.float32]]]:
+        """The sound of each span (milliseconds, ascending, not longer than a clip) as (n,) float32 mono at `rate` hertz.
+
+        Raises LoadError if the recording cannot be read, or has no sound.
+        """
+        message = {
+            "op": "sample",
+            "path": str(path),
+            "media_type": media_type,
+            "spans": [list(s) for s in spans],
+            "rate": rate,
+        }
+        child = self._started()
+        answer, blobs = self._ask(child, message, path)
+        while not answer.get("done"):
+            try:
+                a, b = (int(v) for v in answer["span"])
+                x = np.frombuffer(blobs[0], dtype="<f4").astype(np.float32)
+            except (KeyError, ValueError, TypeError, IndexError) as e:
+                raise LoadError(f"the media process sent a broken answer: {e}", code="parser") from e
+            if not np.isfinite(x).all():
+                raise LoadError("the media process sent samples that are no numbers", code="parser")
+            yield (a, b), x
+            answer, blobs = self._receive(child)
 
     def cut(self, path: Path, media_type: str, span: Span, *, video: bool) -> tuple[bytes, str, int]:
         """A clip as a file of its own; see clipping.cut_clip. Raises LoadError."""

@@ -51,6 +51,8 @@ def main() -> None:
                     if request["op"] == "hear":
                         assert recogniser is not None
                         _hear(answers, recogniser, source.file, request)
+                    elif request["op"] == "sample":
+                        _sample(answers, source.file, request)
                     else:
                         data, media_type, lead_ms = cut_clip(
                             source.file, request["media_type"], tuple(request["span"]), video=request["video"]
@@ -74,14 +76,23 @@ def _hear(answers: BinaryIO, recogniser: Recogniser, file: BinaryIO, request: di
     wire.send(answers, {"done": True})
 
 
+def _sample(answers: BinaryIO, file: BinaryIO, request: dict[str, Any]) -> None:
+    """Give the samples of the asked spans (ascending, milliseconds), an answer for each."""
+    spans = [(int(a), int(b)) for a, b in request["spans"]]
+    for (a, b), parts in samples_of(file, request["media_type"], spans, rate=int(request["rate"])):
+        x = np.concatenate([np.empty(0, dtype=np.float32), *(x for _, x in parts)])
+        wire.send(answers, {"span": [a, b]}, [x.astype("<f4").tobytes()])
+    wire.send(answers, {"done": True})
+
+
 def samples_of(
-    file: BinaryIO, media_type: str, spans: list[tuple[int, int]]
+    file: BinaryIO, media_type: str, spans: list[tuple[int, int]], rate: int = RATE
 ) -> Iterator[tuple[tuple[int, int], Iterator[tuple[int, Samples]]]]:
-    """Each span with its samples, (start in ms, (n,) float32 at RATE) in parts that one hearing can take.
+    """Each span with its samples, (start in ms, (n,) float32 at `rate`) in parts that one hearing can take.
 
     The parts of a span must be used up before the next span is asked for. Memory: one part.
     """
-    blocks = _blocks(file, media_type)
+    blocks = _blocks(file, media_type, rate)
     rest: tuple[int, Samples] = (0, np.empty(0, dtype=np.float32))
 
     def take(start: int, end: int) -> Samples:
@@ -110,12 +121,12 @@ def samples_of(
         borders = [a + (b - a) * i // parts for i in range(parts + 1)]
         yield (
             (a, b),
-            ((s, take(s * RATE // 1000, e * RATE // 1000)) for s, e in pairwise(borders)),
+            ((s, take(s * rate // 1000, e * rate // 1000)) for s, e in pairwise(borders)),
         )
 
 
-def _blocks(file: BinaryIO, media_type: str) -> Iterator[tuple[int, Samples]]:
-    """(number of its first sample, samples) of the first sound stream at RATE, mono, counted as in recording.py."""
+def _blocks(file: BinaryIO, media_type: str, rate: int) -> Iterator[tuple[int, Samples]]:
+    """(number of its first sample, samples) of the first sound stream at `rate`, mono, counted as in recording.py."""
     av = load_av()
     with open_media(file, media_type) as container:
         audio = next((s for s in container.streams.audio if s.codec_context is not None and s.rate), None)
@@ -124,12 +135,12 @@ def _blocks(file: BinaryIO, media_type: str) -> Iterator[tuple[int, Samples]]:
         streams = [*container.streams.video, audio]
         begins = [float(s.start_time * s.time_base) for s in streams if s.start_time is not None and s.time_base]
         quiet_threads(audio)
-        resampler = av.AudioResampler(format="flt", layout="mono", rate=RATE)
+        resampler = av.AudioResampler(format="flt", layout="mono", rate=rate)
         at: int | None = None
         for _, frame in decoded(container, [audio]):
             if at is None:
                 begin = frame.time - min(begins, default=0.0) if frame.time is not None else 0.0
-                at = max(0, round(begin * 1000)) * RATE // 1000
+                at = max(0, round(begin * 1000)) * rate // 1000
             frame.pts = None
             for made in resampler.resample(frame):
                 x = np.nan_to_num(made.to_ndarray().reshape(-1), nan=0.0, posinf=0.0, neginf=0.0).clip(-1, 1)

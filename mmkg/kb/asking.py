@@ -128,6 +128,7 @@ class Asks(OpenBase):
         query: str | None = None,
         *,
         image: str | FilePath | bytes | None = None,
+        sound: str | FilePath | None = None,
         k: int = 10,
         modality: str | Modality | Iterable[str | Modality] | None = None,
         where: Given | None = None,
@@ -154,6 +155,7 @@ class Asks(OpenBase):
         query: str | None = None,
         *,
         image: str | FilePath | bytes | None = None,
+        sound: str | FilePath | None = None,
         k: int = 10,
         modality: str | Modality | Iterable[str | Modality] | None = None,
         where: Given | None = None,
@@ -161,7 +163,7 @@ class Asks(OpenBase):
         mode: str | Iterable[str] = "hybrid",
         explain: bool = False,
     ) -> list[Evidence] | Explanation:
-        """The k best units for a text, or for a picture, each with why it was found.
+        """The k best units for a text, for a picture, or for a recording (clips that sound like it), each with why it was found.
 
         modality: text, image, audio, video, or several; None is all. where: filters that hits must pass, as in "kind=pdf",
         ["date>=2020", "tag:project=x"] or {"author": "Ada*"}; docs/search.md has the grammar. effort: 0 (the walk alone) to 3 (three
@@ -170,7 +172,15 @@ class Asks(OpenBase):
         cannot be read or names what nothing here has.
         """
         return self._search(
-            query, image=image, k=k, modality=modality, where=where, effort=effort, mode=mode, explain=explain
+            query,
+            image=image,
+            sound=sound,
+            k=k,
+            modality=modality,
+            where=where,
+            effort=effort,
+            mode=mode,
+            explain=explain,
         )
 
     @reads
@@ -179,6 +189,7 @@ class Asks(OpenBase):
         query: str | None,
         *,
         image: str | FilePath | bytes | None,
+        sound: str | FilePath | None,
         k: int,
         modality: str | Modality | Iterable[str | Modality] | None,
         where: Given | None,
@@ -189,6 +200,20 @@ class Asks(OpenBase):
         if k < 1:
             raise ValueError(f"k must be at least 1, got {k}")
         wanted = _modalities(modality)
+        if sound is not None:
+            from mmkg.sounds import search_sound
+
+            if explain:
+                raise ValueError("a search by sound cannot be explained in lists: it has one, of cosines")
+            space, vector = self._sound_query(FilePath(sound))
+            reader = self._read()
+            within = None
+            if where is not None:  # apart from _searching: the encoder of words is not asked for, or about
+                from mmkg.filtering import Filters
+                from mmkg.where import parse
+
+                within = Filters(reader.index, reader).mask(parse(where))
+            return search_sound(reader, reader.index, space, vector, k=k, modalities=wanted, within=within)
         if image is not None:
             if explain:
                 raise ValueError("a search by picture cannot be explained in lists; its hits have channels and paths")
@@ -209,6 +234,23 @@ class Asks(OpenBase):
         if explain:
             return retriever.explain(query, k=k, modalities=wanted, effort=effort, modes=modes, within=within)
         return retriever.retrieve(query, k=k, modalities=wanted, effort=effort, modes=modes, within=within)
+
+    def _sound_query(self, path: FilePath) -> tuple[str, FloatArray]:
+        """(key of the space, vector) of a recording. Raises MissingDependencyError, NotFoundError, LoadError."""
+        from mmkg.encode.spaces import check
+        from mmkg.sounds import encode_recording
+
+        encoder = self.sound_encoder
+        if encoder is None:
+            raise MissingDependencyError("searching by sound needs a sound encoder", hint='pip install "mmkg[av]"')
+        key = encoder.space.key
+        if (recorded := self._read().manifest.spaces.get(key)) is None:
+            raise NotFoundError(
+                f"the base holds no vectors of sounds by {key}",
+                hint="`mmkg add` on a folder makes those that are missing",
+            )
+        check(encoder, recorded)
+        return key, encode_recording(self.settings, encoder, path)
 
     @reads
     def why_not(self, question: str, unit: str, *, k: int = 10, effort: int | None = None) -> Standing:

@@ -15,6 +15,7 @@ from mmkg.models import Models
 
 if TYPE_CHECKING:
     from mmkg.adding import Adder, Writer
+    from mmkg.encode.sound import SoundEncoder
     from mmkg.filtering import Filters
     from mmkg.indexed import IndexedRetriever
     from mmkg.protocols import Encoder, Extractor, ProgressCallback, Reranker
@@ -62,12 +63,13 @@ class OpenBase:
         text_encoder: Encoder | None = None,
         image_encoder: Encoder | None = None,
         extractor: Extractor | None = None,
+        sound_encoder: SoundEncoder | None = None,
         reranker: Reranker | None = None,
     ) -> None:
         enable_notebook_views()
         self._server, self.root = _place_of(str(path))
         self.settings = settings or Settings.load()
-        self._models = Models(self.settings, text_encoder, image_encoder, extractor)
+        self._models = Models(self.settings, text_encoder, image_encoder, extractor, sound_encoder)
         self._reranker = reranker
         self._reader: Reader | None = None
         self._retriever: tuple[int, HybridRetriever] | None = None
@@ -127,6 +129,11 @@ class OpenBase:
     def image_encoder(self) -> Encoder | None:
         """The encoder of pixels, or None if it is not there."""
         return self._models.image_encoder
+
+    @property
+    def sound_encoder(self) -> SoundEncoder | None:
+        """The encoder of sounds, or None if it is switched off or recordings cannot be opened here."""
+        return self._models.sound_encoder
 
     @property
     def extractor(self) -> Extractor:
@@ -207,6 +214,7 @@ class OpenBase:
             text_encoder=self.text_encoder,
             image_encoder=self.image_encoder,
             speech=self._models.speech,
+            sound_encoder=self.sound_encoder,
             progress=progress,
             uris=uris,
             tags=tags,

@@ -114,6 +114,18 @@ class LedgerLookups:
             if not self.ledger.one("SELECT 1 FROM output WHERE key = ? AND space = ?", (bytes.fromhex(media), space))
         ]
 
+    def sounds_without(self, space: str) -> list[tuple[str, str]]:
+        """(document id, sha256 of the recording) of visible recordings with sound whose clips have no vectors in this space."""
+        return [
+            (document, media)
+            for document, media, meta in self.ledger.rows(
+                "SELECT DISTINCT d.id, u.media, d.meta FROM unit u JOIN document d ON d.no = u.document "
+                "WHERE u.media IS NOT NULL AND u.label = 'Clip' AND d.state = 'visible' ORDER BY d.id"
+            )
+            if "audio" in json.loads(meta)
+            and not self.ledger.one("SELECT 1 FROM output WHERE key = ? AND space = ?", (bytes.fromhex(media), space))
+        ]
+
     def documents_without(self, space: str) -> list[str]:
         """Visible documents with a unit that has words but no model output in this space."""
         return [

@@ -215,7 +215,15 @@ def index_row(
     keys: Set[bytes | None] | Set[bytes],
     vectors: Mapping[tuple[bytes, str], npt.NDArray[np.floating[Any]]],
 ) -> UnitRow:
-    """A unit as the index knows it. keys: of its model output; vectors: (key, space) -> rows, of this unit and others."""
+    """A unit as the index knows it. keys: of its model output; vectors: (key, space) -> rows, of this unit and others.
+
+    What a model made of a recording is kept under the recording's hash, a row for each clip in their order.
+    """
+    mine = {(k, space): x for (k, space), x in vectors.items() if k in keys}
+    if unit.label == "Clip" and unit.media is not None:
+        clips = [u.ordinal for u in facts.units if u.label == "Clip"]
+        at, recording = clips.index(unit.ordinal), bytes.fromhex(unit.media)
+        mine = {(k, s): x[at : at + 1] if k == recording and len(x) == len(clips) else x for (k, s), x in mine.items()}
     return UnitRow(
         no=no,
         id=id_,
@@ -223,7 +231,7 @@ def index_row(
         modality=modality_of(unit),
         terms=terms(index_text(facts, unit)),
         n_sentences=len(unit.sentences),
-        vectors={space: x for (k, space), x in vectors.items() if k in keys},
+        vectors={space: x for (_, space), x in mine.items()},
     )
 
 

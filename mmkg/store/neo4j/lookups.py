@@ -92,6 +92,16 @@ class ServerLookups:
         )
         return [(row["id"], row["media"]) for row in self.connection.rows(text, space=space)]
 
+    def sounds_without(self, space: str) -> list[tuple[str, str]]:
+        """(document id, sha256 of the recording) of visible recordings with sound whose clips have no vectors in this space."""
+        text = (
+            "MATCH (u:_Unit) WHERE u._media IS NOT NULL AND u._label = 'Clip' AND u._visible "
+            "AND NOT EXISTS { MATCH (o:_Output {_key: u._media}) WHERE o._space = $space } "
+            "RETURN DISTINCT u._document AS id, u._media AS media ORDER BY id, media"
+        )
+        rows = self.connection.rows(text, space=space)
+        return [(r["id"], r["media"]) for r in rows if "audio" in self.facts(r["id"]).meta]
+
     def documents_without(self, space: str) -> list[str]:
         """Visible documents with a unit that has words but no model output in this space; a list of all."""
         text = (
