@@ -21,6 +21,8 @@ import os
 import platform
 import struct
 import sys
+import threading
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -60,6 +62,23 @@ def enter(policy: Policy, *, all_threads: bool = False) -> dict[str, Any]:
     with contextlib.suppress(OSError):
         facts["seccomp"] = _seccomp(libc, policy, all_threads)
     return facts
+
+
+def end_with(parent: int, *, every_s: float = 1.0) -> None:
+    """End this process when the one that started it (`parent`, its id) ends, whoever else holds the pipes to it.
+
+    The end of the input tells as much, but only once nobody holds its other end, and a process forked from the parent does.
+    PR_SET_PDEATHSIG is no way: it acts when the thread ends that started the process. Call it before the fences are up.
+    """
+    if sys.platform == "win32":
+        return
+
+    def look() -> None:
+        while os.getppid() == parent:
+            time.sleep(every_s)
+        os._exit(0)
+
+    threading.Thread(target=look, name="parent", daemon=True).start()
 
 
 def readable_for_python(extra: Iterable[str] = ()) -> tuple[str, ...]:

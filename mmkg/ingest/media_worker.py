@@ -23,12 +23,14 @@ from mmkg.ingest.clipping import cut_clip
 from mmkg.ingest.source import open_source
 from mmkg.ingest.speech import LONGEST_S, RATE, Recogniser, Samples
 from mmkg.ingest.worker import take_pipes
+from mmkg.sandbox import end_with
 
 MOST_REQUEST = 8 * 2**30
 
 
 def main() -> None:
-    """Serve until the input ends."""
+    """Serve until the input ends, or the process that started this one is gone (its id is the last argument)."""
+    end_with(int(sys.argv[-1]))
     requests, answers = take_pipes()
     received = wire.receive(requests, most=1 << 20)
     if received is None:

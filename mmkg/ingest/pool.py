@@ -282,7 +282,7 @@ class Child:
             self._link, theirs = socket.socketpair()
         self.process = subprocess.Popen(
             # -P: the working folder is no place to import from; -B: no byte code written.
-            [sys.executable, "-P", "-s", "-B", "-m", module],
+            [sys.executable, "-P", "-s", "-B", "-m", module, str(os.getpid())],
             stdin=theirs.fileno() if theirs is not None else subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,

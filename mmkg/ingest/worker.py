@@ -31,6 +31,7 @@ from mmkg.ingest.wire import STARVED
 from mmkg.listing import MOST_SUBTITLES
 from mmkg.longfacts import JOINT
 from mmkg.reasons import reason
+from mmkg.sandbox import end_with
 from mmkg.schema import document_id, subtitled_blob
 from mmkg.types import DocumentFacts, Parsed
 
@@ -39,7 +40,8 @@ _REQUEST_BYTES = MOST_SUBTITLES + (1 << 20)
 
 
 def main() -> None:
-    """Serve until the input ends."""
+    """Serve until the input ends, or the process that started this one is gone (its id is the last argument)."""
+    end_with(int(sys.argv[-1]))
     requests, answers = take_pipes()
     received = wire.receive(requests, most=_REQUEST_BYTES)
     if received is None:

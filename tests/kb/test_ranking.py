@@ -71,7 +71,7 @@ def test_effort_comes_from_the_settings_and_a_wrong_one_is_refused(kb):
         ("graph", {"walk"}),
         (("lexical", "graph"), {"bm25", "walk"}),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else "+".join(sorted(value)),  # a set has no order of its own
 )
 def test_a_mode_shows_its_lists_alone(kb, mode, channels):
     found = kb.search("Corastone Light", k=50, mode=mode)

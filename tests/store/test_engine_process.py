@@ -440,6 +440,49 @@ print("fine")
     assert done.stdout.strip() == "fine", done.stderr
 
 
+@linux
+def test_a_killed_process_leaves_none_behind_though_a_fork_holds_its_pipes(tmp_path: Path) -> None:
+    """Engines and parsers go with the process that started them, and do not wait for the end of their input."""
+    code = """
+import os, signal, sys, time
+from mmkg.ingest.pool import ParserPool
+from mmkg.store.folder.engine import KGLiteStore
+from mmkg.testing.graph_store import small_graph
+store = KGLiteStore(spare=True)
+store.apply(small_graph())
+store.query("RETURN 1 AS x")
+pool = ParserPool()
+pool.parse(sys.argv[1])
+children = open(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read().split()
+children += [c for t in os.listdir("/proc/self/task") for c in open(f"/proc/self/task/{t}/children").read().split()]
+holder = os.fork()
+if holder == 0:
+    time.sleep(600)
+print(holder, *sorted(set(children)), flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    path = tmp_path / "a.txt"
+    path.write_text("Tamar Light stands on Penrock Head.\n")
+    with subprocess.Popen([sys.executable, "-W", "ignore", "-c", code, str(path)], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        holder, *children = map(int, parent.stdout.readline().split())
+    assert len(children) >= 3, "the engine that holds the graph, one for queries, a parser"
+    try:
+        end = time.monotonic() + 60
+        while (left := [c for c in children if _runs(c)]) and time.monotonic() < end:
+            time.sleep(0.1)
+        assert _runs(holder) and not left
+    finally:
+        os.kill(holder, signal.SIGKILL)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
+    except OSError:
+        return False
+
+
 # ---- what must not leak in or out ----
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -231,3 +233,35 @@ def test_a_broken_part_is_the_parsers_fault(small_parts, write):
         spool.add(part)
     with pytest.raises(ValueError, match="missing"):
         spool.finish(header)
+
+
+_UNDER_A_LIMIT = """
+import resource, sys
+from pathlib import Path
+from mmkg.config import Settings
+from mmkg.extract.names import NameExtractor
+from mmkg.kb import KnowledgeBase
+from mmkg.testing.encoders import HashingEncoder
+folder, megabytes = Path(sys.argv[1]), int(sys.argv[2])
+kb = KnowledgeBase(folder / "kb", settings=Settings(image_encoder="none"), text_encoder=HashingEncoder(), extractor=NameExtractor())
+kb.add(folder / "first.txt")  # loads what is loaded once
+now = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmData:")) * 1024
+resource.setrlimit(resource.RLIMIT_DATA, (now + megabytes * 2**20,) * 2)
+print(kb.add(folder / "long.txt").counts)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.skipif(sys.platform != "linux", reason="a limit of Linux")
+def test_a_text_of_many_parts_fits_into_little_memory(tmp_path):
+    """40 MB under a limit of the kernel on all that the process may add: 300 MB, threads and page cache of the ledger included."""
+    chance = random.Random(6)
+    (tmp_path / "first.txt").write_text("Tamar Light stands on Penrock Head.\n")
+    with (tmp_path / "long.txt").open("w") as file:
+        while file.tell() < 40 * 2**20:
+            file.write(text_of(chance, 200))
+    command = [sys.executable, "-c", _UNDER_A_LIMIT, str(tmp_path), "300"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=3000)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.startswith("{'added': 1}")

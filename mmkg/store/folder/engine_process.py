@@ -67,7 +67,7 @@ class EngineProcess:
         # -P: the current folder, which may be a stranger's, is no place to import from.
         # Not -m: a main module is compiled anew at each start.
         code = "from mmkg.store.folder.engine_worker import main; main()"
-        command = [sys.executable, "-P", "-X", "utf8", "-c", code]
+        command = [sys.executable, "-P", "-X", "utf8", "-c", code, str(os.getpid())]
         try:
             self.process = subprocess.Popen(
                 command,

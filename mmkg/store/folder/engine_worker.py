@@ -34,6 +34,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from mmkg.cypher import statements as st
+from mmkg.sandbox import end_with
 from mmkg.schema import UNIT_LABELS
 from mmkg.store.folder import engine_limits, engine_results
 from mmkg.store.folder.engine_paths import shortest_path
@@ -337,7 +338,8 @@ def answer(engine: Engine, request: Any) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Serve requests until stdin ends."""
+    """Serve requests until stdin ends, or the process that started this one is gone (its id is the last argument)."""
+    end_with(int(sys.argv[-1]))
     engine_limits.prepare()
     warnings.simplefilter("ignore")
     # What an engine prints must not land between messages: the replies get a descriptor of their own.
