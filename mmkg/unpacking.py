@@ -17,7 +17,7 @@ from typing import Any
 from mmkg.config import Settings
 from mmkg.errors import LoadError, MMKGError
 from mmkg.ingest import wire
-from mmkg.ingest.pool import Child
+from mmkg.ingest.child import Child
 from mmkg.ingest.unpack import LONGEST_NAME, Member, leads_outside
 from mmkg.listing import INSIDE, member_uri
 from mmkg.reasons import LONGEST, code_of, fits, reason

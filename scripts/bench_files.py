@@ -1,15 +1,18 @@
 """Many small files, one long PDF, one large text: files/s, pages/s, and how much the parent grows.
 
-    python scripts/bench_files.py --files 10000 --pages 2000 --text-mb 40
+    python scripts/bench_files.py --files 10000 --pages 2000 --text-mb 200
 
 Words are found by capitals and vectors by hashing (mmkg.testing), so that what is measured is parsing, committing and memory, not
-models. A line of JSON for each part; `parent_mib` is the parent's peak above its size before the part.
+models. A line of JSON for each part; `parent_mib` is the peak of the parent's own memory above its size before the part,
+`mapped_mib` that of the files that it has mapped and the system may drop, `children_mib` the largest peak of a parser or engine.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import os
 import re
 import tempfile
 import threading
@@ -24,24 +27,44 @@ from mmkg.testing.encoders import HashingEncoder
 from mmkg.testing.hostile_files import pdf, stream
 
 
-def resident() -> int:
-    found = re.search(r"VmRSS:\s+(\d+)", Path("/proc/self/status").read_text())
-    return int(found[1]) * 1024 if found else 0
+def resident() -> tuple[int, int]:
+    """(own, mapped) bytes of this process that are in memory."""
+    text = Path("/proc/self/status").read_text()
+    own, mapped = (int(re.search(rf"{name}:\s+(\d+)", text)[1]) * 1024 for name in ("RssAnon", "RssFile"))
+    return own, mapped
+
+
+def children() -> int:
+    """The most memory that a process started by this one has had so far, in bytes; of those that live."""
+    most = 0
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError, IndexError, TypeError, ValueError):
+                status = (entry / "status").read_text()
+                if re.search(r"PPid:\s+(\d+)", status)[1] == str(os.getpid()):
+                    most = max(most, int(re.search(r"VmHWM:\s+(\d+)", status)[1]) * 1024)
+    return most
 
 
 class Peak:
-    """The parent's largest size meanwhile, in bytes above the size at the start."""
+    """The parent's largest size meanwhile, in bytes above the size at the start, and its children's."""
 
     def __enter__(self) -> Peak:
-        self.base, self.most, self._done = resident(), 0, threading.Event()
+        self.base, self.own, self.mapped, self.children, self._done = resident(), 0, 0, 0, threading.Event()
         self._thread = threading.Thread(target=self._watch)
         self._thread.start()
         self.started = time.monotonic()
         return self
 
     def _watch(self) -> None:
+        n = 0
         while not self._done.wait(0.02):
-            self.most = max(self.most, resident() - self.base)
+            own, mapped = resident()
+            self.own = max(self.own, own - self.base[0])
+            self.mapped = max(self.mapped, mapped - self.base[1])
+            if n % 50 == 0:
+                self.children = max(self.children, children())
+            n += 1
 
     def __exit__(self, *_: object) -> None:
         self.seconds = time.monotonic() - self.started
@@ -91,7 +114,12 @@ def measure(root: Path, what: str, folder: Path, n: int, unit: str) -> None:
     print(
         json.dumps(
             out
-            | {"parent_mib": round(peak.most / 2**20), "timings": {k: round(v, 1) for k, v in report.timings.items()}}
+            | {
+                "parent_mib": round(peak.own / 2**20),
+                "mapped_mib": round(peak.mapped / 2**20),
+                "children_mib": round(peak.children / 2**20),
+            }
+            | {"timings": {k: round(v, 1) for k, v in report.timings.items()}}
         ),
         flush=True,
     )
@@ -101,7 +129,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--files", type=int, default=10_000)
     parser.add_argument("--pages", type=int, default=2_000)
-    parser.add_argument("--text-mb", type=float, default=40)
+    parser.add_argument("--text-mb", type=float, default=200)
     sizes = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from mmkg.config import Settings
 from mmkg.errors import LoadError
 from mmkg.ingest import wire
-from mmkg.ingest.pool import Child
+from mmkg.ingest.child import Child
 from mmkg.types import Cue, Span
 
 

@@ -18,10 +18,12 @@ from mmkg.ingest.source import open_source
 from mmkg.ingest.unpack import open_members
 from mmkg.ingest.worker import take_pipes
 from mmkg.reasons import reason
+from mmkg.sandbox import end_with
 
 
 def main() -> None:
-    """Serve until the input ends."""
+    """Serve until the input ends, or the process that started this one is gone (its id is the last argument)."""
+    end_with(int(sys.argv[-1]))
     requests, answers = take_pipes()
     received = wire.receive(requests, most=1 << 20)
     if received is None:

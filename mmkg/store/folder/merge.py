@@ -44,8 +44,8 @@ class SegmentInfo:
     dead: int = 0
 
 
-MOST_ROWS = 1 << 16
-"""No merge makes a segment of more live rows: a merge holds words and numbers of its rows in memory."""
+MOST_ROWS = 1 << 15
+"""No merge makes a segment of more live rows: a merge holds words and numbers of its rows in memory, about 4 kB each."""
 
 
 def merge_plan(segments: Sequence[SegmentInfo], *, fanout: int = 8, most: int = MOST_ROWS) -> list[list[SegmentInfo]]:
