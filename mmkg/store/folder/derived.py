@@ -24,6 +24,7 @@ from mmkg.store.folder.parts import Part, Place, is_long, parts, places
 __all__ = ["DerivedChange", "EntityRow", "Step", "derive_from_scratch", "load_derivation", "mention_totals", "steps"]
 
 _DOCUMENTS = 256
+_ROWS = 250
 _SELECT = f"SELECT no, document, {UNIT_COLUMNS}, pieces, titles, derived FROM unit"
 
 
@@ -202,17 +203,21 @@ class LedgerRows:
         return {entity: value for entity, (_, value) in best.items()}
 
     def add_pairs(self, changed: Mapping[tuple[str, str], int]) -> dict[tuple[str, str], int]:
-        out = {}
-        for (a, b), n in changed.items():
-            ends = (entity_key(a), entity_key(b))
-            row = self.ledger.one(
-                "INSERT INTO cooccur VALUES (?, ?, ?) ON CONFLICT (a, b) DO UPDATE SET n = n + excluded.n RETURNING n",
-                (*ends, n),
+        pairs = {(entity_key(a), entity_key(b)): (a, b) for a, b in changed}
+        rows = [(*ends, changed[pair]) for ends, pair in pairs.items()]
+        out: dict[tuple[str, str], int] = {}
+        gone = []
+        for i in range(0, len(rows), _ROWS):  # many rows a statement: a text can have a hundred thousand pairs a megabyte
+            part = rows[i : i + _ROWS]
+            sql = (
+                f"INSERT INTO cooccur VALUES {','.join(['(?, ?, ?)'] * len(part))} "
+                "ON CONFLICT (a, b) DO UPDATE SET n = n + excluded.n RETURNING a, b, n"
             )
-            assert row is not None
-            out[a, b] = row[0]
-            if row[0] == 0:
-                self.ledger.db.execute("DELETE FROM cooccur WHERE a = ? AND b = ?", ends)
+            for a, b, n in self.ledger.rows(sql, [value for row in part for value in row]):
+                out[pairs[a, b]] = n
+                if n == 0:
+                    gone.append((a, b))
+        self.ledger.db.executemany("DELETE FROM cooccur WHERE a = ? AND b = ?", gone)
         return out
 
     # ---- aliases ----
