@@ -207,7 +207,9 @@ class LedgerRows:
         rows = [(*ends, changed[pair]) for ends, pair in pairs.items()]
         out: dict[tuple[str, str], int] = {}
         gone = []
-        for i in range(0, len(rows), _ROWS):  # many rows a statement: a text can have a hundred thousand pairs a megabyte
+        for i in range(
+            0, len(rows), _ROWS
+        ):  # many rows a statement: a text can have a hundred thousand pairs a megabyte
             part = rows[i : i + _ROWS]
             sql = (
                 f"INSERT INTO cooccur VALUES {','.join(['(?, ?, ?)'] * len(part))} "
