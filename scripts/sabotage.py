@@ -107,7 +107,7 @@ BUGS = (
         "sha256=item[1] if self._verify else None", "sha256=None", ("tests/store/test_index.py", "tests/store/test_doctor.py")),
     Bug("another-space", "vectors of another model are searched", "mmkg/encode/spaces.py",
         "    if not math.isfinite(lowest) or lowest < MIN_COSINE:\n", "    if False:\n", ("tests/encode/test_spaces.py",)),
-    Bug("doctor-blind", "doctor does not see a missing edge", STORE + "doctor.py",
+    Bug("doctor-blind", "doctor does not see a missing edge", STORE + "comparing.py",
         '            yield Problem(kind="graph-edge-missing", id=id_, detail="")\n', "            pass\n", ("tests/store/test_doctor.py",)),
     Bug("purge-without-vacuum", "freed pages of the ledger keep removed words", STORE + "compact.py",
         "    writer.ledger.vacuum()\n", "", (ALGEBRA, "tests/store/test_compact.py")),

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from mmkg.errors import MMKGError
 from mmkg.store.folder import derived
-from mmkg.store.folder.doctor import check_speech, compare_graph, fixed, limited, publish_pending, restore
+from mmkg.store.folder.comparing import compare_graph
+from mmkg.store.folder.doctor import check_speech, fixed, limited, publish_pending, restore
 from mmkg.store.folder.facts import facts_hash, stage
 from mmkg.store.folder.ledger import Ledger
 from mmkg.store.neo4j.facts import unpack
