@@ -19,7 +19,8 @@ FLAT_WEIGHT = 4.0
 """Weight of the flat lists where nothing that the question names is a title."""
 FILE_NAME_SHARE = 0.5
 """A file name counts as asked for when it holds this share of the question's weight in words."""
-
+UNWORDED_SHARE = 0.3
+"""The same where only pictures and recordings are asked for."""
 
 HYBRID = "hybrid"
 MODES = {"lexical": ("bm25",), "dense": ("dense", "sentences"), "graph": ("walk",)}
@@ -125,9 +126,13 @@ def _next(queues: list[list[int]], taken: set[int], turn: int) -> tuple[int | No
     return None, turn
 
 
-def file_names_asked_for(names: RankedList, base: RankedList) -> RankedList:
-    """Units of the files that the question as good as names; equal ones in the base order."""
-    strong = names.only(np.flatnonzero(names.scores >= FILE_NAME_SHARE))
+def file_names_asked_for(names: RankedList, base: RankedList, *, least: float = FILE_NAME_SHARE) -> RankedList:
+    """Units of the files that the question as good as names; equal ones in the base order.
+
+    least: share of the question's words (by idf) that a file name must have. Where only pictures and recordings are asked for,
+    UNWORDED_SHARE is enough: many have no words but those of their file's name.
+    """
+    strong = names.only(np.flatnonzero(names.scores >= least))
     place = {int(u): i for i, u in enumerate(base.units)}
     last = len(place)
     ranks = np.array([place.get(int(u), last) for u in strong.units], dtype=np.int64)
@@ -138,6 +143,16 @@ def fused_with(base: RankedList, other: RankedList) -> RankedList:
     """Two lists as equals, by reciprocal rank fusion."""
     units, scores = fuse([base.units, other.units])
     return RankedList(base.name, units, scores / scores[0] if len(scores) else scores)
+
+
+def alternating(first: RankedList, second: RankedList) -> RankedList:
+    """Two lists whose scores say nothing to each other, a place of one and a place of the other in turn; scores 1/place."""
+    units: dict[int, None] = {}
+    for n in range(max(len(first), len(second))):
+        for one in (first, second):
+            if n < len(one):
+                units.setdefault(int(one.units[n]))
+    return RankedList(second.name, np.array(list(units), dtype=np.int64), 1.0 / np.arange(1, len(units) + 1))
 
 
 def by_bearing(base: RankedList, dense: RankedList, walk: RankedList) -> tuple[RankedList, RankedList]:

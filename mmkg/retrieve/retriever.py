@@ -387,15 +387,19 @@ class HybridRetriever:
 
         Units with words come by the walk and the flat lists. A picture without words can come by its pixels only, and how sure
         that is cannot be compared with words. So: asked for pictures alone, pixels join as an equal of the pictures whose words
-        bear on the question; in a mixed search where the question has a word for pictures, they take every third place; else
+        bear on the question; asked for pictures or recordings, file names
+        that the question has words of take turns with the rest; in a mixed search where the question has a word for pictures, they take every third place; else
         they only fill places left empty.
         """
         sides = [order.file_names_asked_for(lists["filename"], base)]
-        if modalities is not None and modalities <= {Modality.IMAGE} and len(lists["pixels"]):
-            near, far = order.by_bearing(base, lists["dense"], lists["walk"])
-            joined = order.fused_with(near, lists["pixels"])
-            return order.with_side_lists(joined, sides, k, fill=[far])
-        if not (modalities is not None and modalities <= {Modality.IMAGE}) and asks_for_pictures(question):
+        if modalities is not None and Modality.TEXT not in modalities:
+            named = order.file_names_asked_for(lists["filename"], base, least=order.UNWORDED_SHARE)
+            far = lists["pixels"]
+            if modalities <= {Modality.IMAGE} and len(lists["pixels"]):
+                near, far = order.by_bearing(base, lists["dense"], lists["walk"])
+                base = order.fused_with(near, lists["pixels"])
+            return order.with_side_lists(order.alternating(named, base) if len(named) else base, [], k, fill=[far])
+        if asks_for_pictures(question):
             sides.append(lists["pixels"])
         return order.with_side_lists(base, sides, k, fill=[lists["pixels"]])
 

@@ -6,7 +6,15 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmkg.retrieve.order import base_order, by_bearing, file_names_asked_for, ranks_of, with_side_lists
+from mmkg.retrieve.order import (
+    UNWORDED_SHARE,
+    alternating,
+    base_order,
+    by_bearing,
+    file_names_asked_for,
+    ranks_of,
+    with_side_lists,
+)
 from mmkg.retrieve.walk import RankedList, empty
 
 
@@ -110,3 +118,16 @@ def test_words_on_a_sign_do_not_stand_before_what_a_picture_shows():
     assert near.units.tolist() == [1, 2], "the walk leads to it"
     near, far = by_bearing(base, ranked("dense", []), walk)
     assert near.units.tolist() == [3, 1, 2] and not len(far), "without vectors words are all there is"
+
+
+def test_lists_that_cannot_be_compared_take_turns() -> None:
+    both = alternating(ranked("filename", [4, 7], [0.4, 0.3]), ranked("walk", [9, 4, 2, 1], [9.0, 8.0, 7.0, 6.0]))
+    assert both.units.tolist() == [4, 9, 7, 2, 1]
+    assert (np.diff(both.scores) < 0).all()
+    assert not len(alternating(ranked("filename", [], []), ranked("walk", [], [])))
+
+
+def test_fewer_words_name_a_file_that_has_no_others() -> None:
+    names, base = ranked("filename", [4, 7], [0.4, 0.2]), ranked("walk", [9], [1.0])
+    assert not len(file_names_asked_for(names, base))
+    assert file_names_asked_for(names, base, least=UNWORDED_SHARE).units.tolist() == [4]
