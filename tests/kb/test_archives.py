@@ -68,6 +68,7 @@ def test_an_archive_gives_what_its_unpacked_folder_gives(make_kb, write, tmp_pat
     assert hit.document.uri == path.as_uri() + "!/1962/report.pdf"
     assert hit.locator.page == 1 and hit.locator.bbox is not None
     assert not [p for p in kb.doctor() if is_problem(p)]
+    assert not [p for p in kb.doctor() if p.kind == "source-gone"], "the archive is there"
     before = kb.digest()
     assert set(statuses(kb.add(path)).values()) == {("unchanged", ""), ("skipped", "archive")}
     assert kb.digest() == before

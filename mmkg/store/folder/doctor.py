@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from mmkg.errors import MMKGError, NotFoundError, StoreDamagedError, StoreError
-from mmkg.listing import subtitles_of
+from mmkg.listing import path_of, subtitles_of
 from mmkg.schema import document_id, subtitled_blob
 from mmkg.store.folder.checks import check_generations, check_outputs, check_rows, mend_rows
 from mmkg.store.folder.comparing import check_derived, check_graph, check_index
@@ -204,7 +204,7 @@ def _check_files(writer: FolderWriter) -> Iterator[Problem]:
 
 def _check_sources(writer: FolderWriter) -> Iterator[Problem]:
     for (uri,) in writer.ledger.rows("SELECT uri FROM source WHERE document IS NOT NULL ORDER BY uri"):
-        if uri.startswith("file:") and not Path(url2pathname(urlsplit(uri).path)).exists():
+        if uri.startswith("file:") and not path_of(uri).exists():
             yield Problem(kind="source-gone", id=uri, detail="the base keeps its copy; `mmkg add --prune` drops it")
 
 
