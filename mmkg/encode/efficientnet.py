@@ -37,7 +37,9 @@ STAGES = (
     Stage(4, 5, 2, 6, 192),
     Stage(1, 3, 1, 6, 320),
 )
-STEM, HEAD = 32, 1280
+STEM = 32
+HEAD = 1280
+"""Number of features."""
 EPS = 1e-3
 """Of batch normalisation, as the weights were trained."""
 
@@ -79,7 +81,9 @@ class _Writer:
 
 
 def lite0_onnx(state: State) -> bytes:
-    """The network as an ONNX file: `pixels` (n, 3, 224, 224) float32 to `logits` (n, 1000).
+    """The network as an ONNX file: `pixels` (n, 3, 224, 224) float32 to logits (n, 1000) and features (n, 1280), in this order.
+
+    The features are what the last layer weighs: the mean over places of the last convolution, not below 0.
 
     state: tensors by the names of the published PyTorch checkpoint. Raises WeightsError if one is missing.
     """
@@ -99,9 +103,9 @@ def lite0_onnx(state: State) -> bytes:
     x = w.conv(x, "_conv_head", "_bn1")
     x = w.graph.node("Flatten", w.graph.node("GlobalAveragePool", x))
     weight, bias = (w.graph.constant(w.tensor("_fc." + n).astype(np.float32)) for n in ("weight", "bias"))
-    logits = w.graph.node("Gemm", x, weight, bias, transB=1)
+    features, logits = x, w.graph.node("Gemm", x, weight, bias, transB=1)
     return w.graph.model(
         "efficientnet-lite0",
         inputs={"pixels": ("n", 3, SIZE, SIZE)},
-        outputs={logits: ("n", N_CLASSES)},
+        outputs={logits: ("n", N_CLASSES), features: ("n", HEAD)},
     )

@@ -37,7 +37,7 @@ def tiny_network() -> bytes:
     rng = np.random.default_rng(0)
     weight = graph.constant(rng.standard_normal((1000, 3)).astype(np.float32) * 5)
     logits = graph.node("Gemm", mean, weight, graph.constant(np.zeros(1000, dtype=np.float32)), transB=1)
-    return graph.model("tiny", inputs={"pixels": ("n", 3, 224, 224)}, outputs={logits: ("n", 1000)})
+    return graph.model("tiny", inputs={"pixels": ("n", 3, 224, 224)}, outputs={logits: ("n", 1000), mean: ("n", 3)})
 
 
 @pytest.fixture(scope="module")
@@ -182,6 +182,31 @@ class TestExport:
     def test_missing_tensor_is_named(self) -> None:
         with pytest.raises(WeightsError, match="_conv_stem"):
             lite0_onnx({})
+
+    def test_features_are_what_the_last_layer_weighs(self) -> None:
+        from mmkg.encode.bridge_export import checkpoint
+
+        state = checkpoint()
+        pixels = np.random.default_rng(1).uniform(-1, 1, (2, 3, 224, 224)).astype(np.float32)
+        logits, features = session(lite0_onnx(state), name="lite0").run(None, {"pixels": pixels})
+        assert features.shape == (2, 1280)
+        assert features.min() >= 0
+        assert np.abs(features @ state["_fc.weight"].T + state["_fc.bias"] - logits).max() < 1e-3
+
+    def test_phrases_are_of_labels(self) -> None:
+        from mmkg.encode.bridge_export import label_names, label_phrases, label_vectors
+
+        phrases = label_phrases()
+        numbers = [i for held in phrases.values() for i in held]
+        assert min(numbers) >= 0
+        assert max(numbers) < 1000
+        assert all(len(set(held)) == len(held) and held for held in phrases.values())
+        names = label_names()
+        said = {names[i] for phrase, held in phrases.items() if "bathroom" in phrase for i in held}
+        assert {"toilet seat", "bathtub", "shower curtain"} <= said
+        assert "tench" not in said
+        rows = label_vectors(_labels())
+        assert np.allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-5)
 
     def test_labels_are_in_the_networks_order(self) -> None:
         from mmkg.encode.bridge_export import label_names
