@@ -95,7 +95,7 @@ class Adder:
         *,
         extractor: Extractor,
         text_encoder: Encoder | None,
-        image_encoder: Encoder | None,
+        image_encoders: Sequence[Encoder],
         speech: SpeechModel | None = None,
         sound_encoder: SoundEncoder | None = None,
         progress: ProgressCallback | None = None,
@@ -107,7 +107,7 @@ class Adder:
         self._tags = dict(tags or {})
         self._to_tag: set[str] = set()
         self.writer, self.settings = writer, settings
-        self.extractor, self.text_encoder, self.image_encoder = extractor, text_encoder, image_encoder
+        self.extractor, self.text_encoder, self.image_encoders = extractor, text_encoder, tuple(image_encoders)
         self.speech, self.sound_encoder = speech, sound_encoder
         self.report = AddReport()
         self._progress = progress
@@ -470,16 +470,14 @@ class Adder:
                 else:  # find the one that fails, so that its neighbours do not
                     singles = [self._encode([f], [b]) for f, b in zip(documents, buffer, strict=True)]
                     return [o for outs, _ in singles for o in outs], {k: v for _, f in singles for k, v in f.items()}
-        if self.image_encoder is not None:
+        if self.image_encoders:
             for d, (facts, parsed) in enumerate(zip(documents, buffer, strict=True)):
                 assert parsed.outcome.parsed is not None
                 for unit in facts.units:
                     if unit.media is None or unit.label != "Image":
                         continue
                     data = parsed.outcome.parsed.media.get(unit.media)
-                    vector = self._picture(parsed.file.path.read_bytes() if data is None else data)
-                    if vector is not None:
-                        outputs[d][bytes.fromhex(unit.media), self.image_encoder.space.key] = vector
+                    outputs[d] |= self._seen(unit.media, parsed.file.path.read_bytes() if data is None else data)
         return outputs, failed
 
     def _text_vectors(self, facts: DocumentFacts) -> dict[tuple[bytes, str], np.ndarray[Any, Any]]:
@@ -497,13 +495,17 @@ class Adder:
             log.warning("no vectors of words: %s", e)
             return {}
 
-    def _picture(self, data: bytes) -> np.ndarray[Any, Any] | None:
-        assert self.image_encoder is not None
-        try:
-            return self.image_encoder.encode_document([data])
-        except EncodeError as e:
-            log.warning("no image vector: %s", e)
-            return None
+    def _seen(
+        self, media: str, data: bytes, encoders: Sequence[Encoder] | None = None
+    ) -> dict[tuple[bytes, str], np.ndarray[Any, Any]]:
+        """The vectors of a picture (its sha256 and bytes), one a space; none where a model cannot read it."""
+        found: dict[tuple[bytes, str], np.ndarray[Any, Any]] = {}
+        for encoder in self.image_encoders if encoders is None else encoders:
+            try:
+                found[bytes.fromhex(media), encoder.space.key] = encoder.encode_document([data])
+            except EncodeError as e:
+                log.warning("no image vector: %s", e)
+        return found
 
     # ---- committing ----
 
@@ -609,17 +611,15 @@ class Adder:
             ]
 
     def _fill_images(self) -> None:
-        """Vectors for pictures that came in while no image encoder was there."""
-        encoder = self.image_encoder
-        if encoder is None:
-            return
-        outputs = {}
+        """Vectors for pictures that came in while an image encoder was not there."""
+        outputs: dict[tuple[bytes, str], np.ndarray[Any, Any]] = {}
         documents = set()
-        for document, media in self.writer.images_without(encoder.space.key):
-            vector = self._picture(self.writer.blobs.read(media))
-            if vector is not None:
-                outputs[bytes.fromhex(media), encoder.space.key] = vector
-                documents.add(document)
+        for encoder in self.image_encoders:
+            for document, media in self.writer.images_without(encoder.space.key):
+                found = self._seen(media, self.writer.blobs.read(media), [encoder])
+                if found:
+                    documents.add(document)
+                outputs |= found
         if outputs:
             self.writer.add_outputs(outputs)
             self.writer.republish(sorted(documents))

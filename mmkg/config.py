@@ -60,7 +60,7 @@ class Settings:
     encoder: str = "default"
     """Of words: default, none, a model's name, a folder, or a service and its model: http://localhost:8080/v1#name."""
     image_encoder: str = "default"
-    """Of pixels: default or none."""
+    """Of pixels: default (the label bridge), none, a CLIP or SigLIP model (mmkg.encode.clip), or several with commas."""
     sound_encoder: str = "default"
     """Of sounds: default (statistics of the log-mel spectrum, no learned model), none, or the folder of a CLAP model."""
     effort: int = 1

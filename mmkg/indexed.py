@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from mmkg.algorithms.names import tokenize
 from mmkg.algorithms.terms import terms
 from mmkg.protocols import FloatArray, IndexView, QuestionViews
+from mmkg.retrieve.fields import Field
 from mmkg.retrieve.fuzzy import mended
+from mmkg.retrieve.likeness import Example
 from mmkg.retrieve.question import question_entities
 from mmkg.retrieve.retriever import HybridRetriever
 
@@ -20,8 +22,8 @@ if TYPE_CHECKING:
 class IndexedRetriever:
     """HybridRetrievers over question views. Safe to use from several threads.
 
-    make: a retriever over a view, which mends no spelling itself. encode_query: question -> vector in text_space. pixel_query: that
-    vector -> the one in pixel_space. share: every view has the same units and graph, so one retriever serves all.
+    make: a retriever over a view, which mends no spelling itself. encode_query: question -> vector in text_space. fields: of
+    pictures and sounds. share: every view has the same units and graph, so one retriever serves all.
     """
 
     def __init__(
@@ -32,19 +34,19 @@ class IndexedRetriever:
         extractor: Extractor | None = None,
         encode_query: Callable[[str], FloatArray] | None = None,
         text_space: str | None = None,
-        pixel_space: str | None = None,
-        pixel_query: Callable[[FloatArray], FloatArray] | None = None,
+        fields: Sequence[Field] = (),
         share: bool = False,
     ) -> None:
         self._views, self._make, self._extractor, self._share = views, make, extractor, share
         self._encode, self._text_space = encode_query, text_space
-        self._pixel_space, self._pixel_query = pixel_space, pixel_query
+        self._fields = tuple(fields)
         self._lock = threading.Lock()
         self._first: HybridRetriever | None = None
 
-    def for_picture(self, vector: FloatArray) -> HybridRetriever:
-        """A retriever over the view of what is near a picture. vector: (dim,) in the pixel space."""
-        return self._over(self._views.around(vectors={self._pixel_space: vector} if self._pixel_space else {}))
+    def for_example(self, example: Example) -> HybridRetriever:
+        """A retriever over the view of what is near a picture, a sound or a clip: near the mean of its vectors in each field."""
+        held = {f.space for f in self._fields} & set(example.vectors)
+        return self._over(self._views.around(vectors={s: example.vectors[s].mean(axis=0) for s in sorted(held)}))
 
     def prepared_for(self, question: str) -> tuple[str, HybridRetriever]:
         """The question in right spelling, and a retriever over its view."""
@@ -54,8 +56,9 @@ class IndexedRetriever:
         vectors: dict[str, FloatArray] = {}
         if question.strip() and self._encode is not None and self._text_space is not None:
             query = vectors[self._text_space] = self._encode(question)
-            if self._pixel_space is not None and self._pixel_query is not None:
-                vectors[self._pixel_space] = self._pixel_query(query)
+            for field in self._fields:
+                if (aimed := field.aim(question, query)) is not None:
+                    vectors[field.space] = aimed
         view = self._views.around(
             terms=terms(question),
             entities=[e.canonical for e in named],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
     from mmkg.encode.sound import SoundEncoder
     from mmkg.encode.speech import SpeechModel
     from mmkg.extract.phrases import PhraseParser
-    from mmkg.protocols import Encoder, Extractor, FloatArray
+    from mmkg.protocols import Encoder, Extractor
+    from mmkg.retrieve.fields import Field
     from mmkg.retrieve.ranker import RankerSet
     from mmkg.store.folder.manifest import Manifest
     from mmkg.store.folder.writer import FolderWriter
@@ -29,13 +31,15 @@ class Models:
         self,
         settings: Settings,
         text_encoder: Encoder | None = None,
-        image_encoder: Encoder | None = None,
+        image_encoder: Encoder | Sequence[Encoder] | None = None,
         extractor: Extractor | None = None,
         sound_encoder: SoundEncoder | None = None,
     ) -> None:
         self._settings = settings
         self._sound_encoder = sound_encoder
-        self._text_encoder, self._image_encoder, self._extractor = text_encoder, image_encoder, extractor
+        self._text_encoder, self._extractor = text_encoder, extractor
+        given = image_encoder if isinstance(image_encoder, Sequence) else (image_encoder,) if image_encoder else ()
+        self._image_encoders: tuple[Encoder, ...] | None = tuple(given) or None
         self._phrases: PhraseParser | None = None
         self._speech: SpeechModel | None = None
         self._checked: set[str] = set()
@@ -53,16 +57,31 @@ class Models:
         return self._text_encoder
 
     @property
-    def image_encoder(self) -> Encoder | None:
-        """The encoder of pixels, or None if it is switched off or not there."""
-        if self._image_encoder is None and self._settings.image_encoder != "none":
-            from mmkg.encode.registry import load_image_encoder
+    def image_encoders(self) -> tuple[Encoder, ...]:
+        """The encoders of pixels that were given or that the setting names; () if it is switched off or there is none."""
+        if self._image_encoders is None:
+            from mmkg.seeing import load_image_encoders
 
-            try:
-                self._image_encoder = load_image_encoder(self._settings)
-            except MissingDependencyError:
-                return None
-        return self._image_encoder
+            self._image_encoders = load_image_encoders(self._settings, self.text_encoder)
+        return self._image_encoders
+
+    @property
+    def image_encoder(self) -> Encoder | None:
+        """The first encoder of pixels, or None."""
+        return next(iter(self.image_encoders), None)
+
+    def seeing(self, manifest: Manifest) -> tuple[Encoder, ...]:
+        """The encoders of pixels for a base: those here, and its fitted bridge."""
+        from mmkg.seeing import with_fitted
+
+        return with_fitted(self.image_encoders, manifest.spaces)
+
+    def fields(self, manifest: Manifest) -> list[Field]:
+        """The vector fields beside that of words that questions to a base are aimed at."""
+        from mmkg.seeing import picture_fields, sound_fields
+
+        pictures = picture_fields(manifest.spaces, self.text_encoder, lambda: self.image_encoders)
+        return pictures + sound_fields(manifest.spaces, lambda: self.sound_encoder)
 
     @property
     def sound_encoder(self) -> SoundEncoder | None:
@@ -126,6 +145,7 @@ class Models:
         Raises EncoderMismatchError, ConfigError for another name extractor.
         """
         from mmkg.encode.spaces import check, record
+        from mmkg.seeing import agreed
 
         manifest = writer.manifest
         version = writer.deriver.version
@@ -146,7 +166,7 @@ class Models:
                 f"the recordings of the base were heard by {manifest.speech}, here is {self.speech.key}",
                 hint="use the same recogniser (setting speech), or make a new base",
             )
-        for encoder in (self.text_encoder, self.image_encoder, self.sound_encoder):
+        for encoder in (self.text_encoder, self.sound_encoder):
             if encoder is None:
                 continue
             key = encoder.space.key
@@ -156,21 +176,24 @@ class Models:
                 _refuse_other_space(wanted, encoder)
                 wanted.spaces[key] = record(encoder) | {"modalities": sorted(encoder.modalities)}
             self._checked.add(key)
+        spaces, overtaken = agreed(wanted.spaces, self.seeing(manifest))
+        wanted = replace(wanted, spaces=spaces)
         if wanted.deriver != version:
             writer.rebuild()
             wanted = replace(wanted, deriver=version)
         if wanted != manifest:
             writer.set_manifest(wanted)
+        for key in overtaken:
+            writer.drop_space(key)  # the index follows as the pictures get their vectors of the space that is used now
         return replace(settings, chunk_characters=wanted.chunk_characters)
 
     def differences(self, manifest: Manifest) -> list[Problem]:
         """Where the encoders here are not those of the base, as doctor tells it. The picture encoder only if it is loaded."""
         from mmkg.encode.spaces import check
+        from mmkg.seeing import agreed
 
         found = []
-        for encoder in (self.text_encoder, self._image_encoder):
-            if encoder is None:
-                continue
+        if (encoder := self.text_encoder) is not None:
             try:
                 if encoder.space.key in manifest.spaces:
                     check(encoder, manifest.spaces[encoder.space.key])
@@ -178,6 +201,11 @@ class Models:
                     _refuse_other_space(manifest, encoder)
             except (EncoderMismatchError, StoreDamagedError) as e:
                 found.append(Problem(kind="space-differs", id=encoder.space.key, detail=str(e)))
+        if self._image_encoders:
+            try:
+                agreed(manifest.spaces, self.seeing(manifest))
+            except (EncoderMismatchError, StoreDamagedError) as e:
+                found.append(Problem(kind="space-differs", id=self._image_encoders[0].space.key, detail=str(e)))
         return found
 
     def check(self, manifest: Manifest) -> None:
@@ -193,26 +221,6 @@ class Models:
         else:
             _refuse_other_space(manifest, encoder)
         self._checked.add(encoder.space.key)
-
-
-def pixel_space(text: Encoder | None) -> str | None:
-    """Key of the space in which pictures lie near the words of this encoder; None without an encoder.
-
-    The picture encoder itself is not needed to search: the question's vector serves both spaces.
-    """
-    if text is None:
-        return None
-    from mmkg.encode.bridge import bridge_space
-
-    return bridge_space(text.space).key
-
-
-def aim_at_pictures(vector: FloatArray) -> FloatArray:
-    """A question's vector (dim,) as it is compared with pictures."""
-    from mmkg.encode.bridge import bridge_query
-
-    aimed: FloatArray = bridge_query(vector[None])[0]
-    return aimed
 
 
 def _refuse_other_space(manifest: Manifest, encoder: Encoder) -> None:

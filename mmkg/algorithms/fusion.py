@@ -35,14 +35,27 @@ def fuse(rankings: Sequence[IntArray], *, k: int = 60) -> tuple[IntArray, Float6
 
     Ties go to the smaller item. O(n log n) in the number of distinct items. Raises ValueError if k < 1.
     """
+    return weighted([(ranking, 1.0) for ranking in rankings], k=k)
+
+
+def weighted(rankings: Sequence[tuple[IntArray, float]], *, k: int = 60) -> tuple[IntArray, Float64Array]:
+    """As `fuse`, each ranking with a weight: score(d) = sum over rankings of weight / (k + rank(d)).
+
+    Raises ValueError if k < 1 or a weight is not above 0.
+
+    >>> weighted([(np.array([1, 2]), 1.0), (np.array([2, 3]), 0.5)], k=1)[0].tolist()
+    [2, 1, 3]
+    """
     if k < 1:
         raise ValueError(f"k must be at least 1, got {k}")
     items: list[IntArray] = []
     shares: list[Float64Array] = []
-    for ranking in rankings:
+    for ranking, weight in rankings:
+        if not weight > 0:
+            raise ValueError(f"a weight must be above 0, got {weight}")
         places = np.sort(np.unique(np.asarray(ranking, dtype=np.int64), return_index=True)[1])
         items.append(np.asarray(ranking, dtype=np.int64)[places])
-        shares.append(1.0 / (k + 1.0 + places.astype(np.float64)))
+        shares.append(weight / (k + 1.0 + places.astype(np.float64)))
     if not items:
         return np.zeros(0, dtype=np.int64), np.zeros(0)
     distinct, inverse = np.unique(np.concatenate(items), return_inverse=True)

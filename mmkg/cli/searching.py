@@ -32,6 +32,9 @@ effort_option = click.option(
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Search clips that sound like a recording.",
 )
+@click.option("--clip", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Search by a film.")
+@click.option("--text", help='Words beside a picture, a sound or a film: --image street.jpg --text "at night".')
+@click.option("--weight", type=click.FloatRange(0, 1), help="Share of the words beside an example (default 0.5).")
 @click.option("-k", type=click.IntRange(min=1), default=10, show_default=True, help="How many units.")
 @click.option(
     "--modality", type=click.Choice(["text", "image", "audio", "video"]), multiple=True, help="Only units of this kind."
@@ -56,6 +59,9 @@ def search(
     query: str | None,
     image: Path | None,
     sound: Path | None,
+    clip: Path | None,
+    text: str | None,
+    weight: float | None,
     k: int,
     modality: tuple[str, ...],
     where: tuple[str, ...],
@@ -68,13 +74,17 @@ def search(
 
     The best units for a text, a picture or a recording, each with why it was found and where it lies.
     """
-    if sum(x is not None for x in (image, sound, query)) > 1 and sound is not None:
-        raise click.UsageError("--sound stands alone")
-    if image is None and sound is None and not (query or "").strip():
-        raise click.UsageError("give a text, a picture with --image, or a recording with --sound")
+    by_example = any(given is not None for given in (image, sound, clip))
+    if query is not None and text is not None:
+        raise click.UsageError("give the words once: as QUERY or with --text")
+    query = text if query is None else query
+    if not by_example and not (query or "").strip():
+        raise click.UsageError("give a text, a picture with --image, a recording with --sound, or a film with --clip")
+    if weight is not None and not by_example:
+        raise click.UsageError("--weight is for words beside --image, --sound or --clip")
     if "hybrid" in mode and len(set(mode)) > 1:
         raise click.UsageError("--mode hybrid stands alone")
-    if explain and (image is not None or sound is not None):
+    if explain and by_example:
         raise click.UsageError("--explain is for a text; other hits have their channels anyway")
     conditions = read_where(where)
     told: Explanation | None = None
@@ -96,6 +106,8 @@ def search(
                 query,
                 image=image,
                 sound=sound,
+                clip=clip,
+                weight=weight,
                 k=k,
                 modality=modality or None,
                 where=conditions,

@@ -26,7 +26,7 @@ from mmkg.encode.text_named import cached_model
 from mmkg.encode.text_onnx import default_threads
 from mmkg.encode.text_torch import resolve_device
 from mmkg.errors import ConfigError, EncodeError, NotFoundError, WeightsError
-from mmkg.protocols import FloatArray, Space
+from mmkg.protocols import FloatArray, JointEncoder, Space
 from mmkg.types import Modality
 
 SAFE_ONLY = "other weight formats can hold code and are not read; save the model as safetensors first"
@@ -174,7 +174,7 @@ def load_clip(
     precision: str | None = None,
     max_pixels: int = 100_000_000,
     threads: int | None = None,
-) -> Any:
+) -> JointEncoder:
     """The JointEncoder that `name` means (see the module). Opens no connection.
 
     Raises NotFoundError, ConfigError, WeightsError, MissingDependencyError; each says what to do.

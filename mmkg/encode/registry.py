@@ -119,6 +119,16 @@ def load_image_encoder(settings: Settings, *, text: Encoder | None = None, threa
     )
 
 
+def load_named_image_encoder(settings: Settings, name: str, *, threads: int | None = None) -> Encoder:
+    """A CLIP or SigLIP model that the user names (mmkg.encode.clip says what can be named).
+
+    Raises NotFoundError, ConfigError, WeightsError, MissingDependencyError.
+    """
+    from mmkg.encode.clip import load_clip
+
+    return load_clip(name, device=settings.device, max_pixels=settings.limits.pixels, threads=threads)
+
+
 def environment() -> list[dict[str, Any]]:
     """One row a model or extra for `mmkg doctor`; see mmkg.encode.environment."""
     from mmkg.encode import environment as module

@@ -71,6 +71,12 @@ class KeptVectors:
         """As the encoder itself does."""
         return self._inner.encode_query(items)
 
+    def __getattr__(self, name: str) -> Any:
+        """The text tower of a CLIP-like encoder, where the encoder has one."""
+        if name == "encode_text":
+            return self._inner.encode_text  # type: ignore[attr-defined]
+        raise AttributeError(name)
+
     def encode_document(self, items: Sequence[Any], *, batch_size: int = 64) -> FloatArray:
         """(n, dim) float32, unit rows up to half precision; only what is new is encoded."""
         keys = [hashlib.sha256(_bytes(item)).digest() for item in items]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from mmkg.errors import MissingDependencyError, NotFoundError
+from mmkg.errors import LoadError, MissingDependencyError, NotFoundError
 from mmkg.kb.opened import OpenBase, reads
-from mmkg.models import aim_at_pictures, pixel_space
 from mmkg.types import Answer, Evidence, Modality
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mmkg.indexed import IndexedRetriever
     from mmkg.protocols import FloatArray, Generator, IndexView
     from mmkg.retrieve.explain import Explanation, Standing
+    from mmkg.retrieve.likeness import Example
     from mmkg.retrieve.retriever import HybridRetriever
     from mmkg.showing import Reader
     from mmkg.training import RankerReport
@@ -40,15 +41,13 @@ class Asks(OpenBase):
         from mmkg.retrieve.retriever import HybridRetriever
 
         text = self.text_encoder
-        pixels = pixel_space(text)
         return HybridRetriever(
             view,
             reader=reader,
             extractor=self.extractor,
             encode_query=None if text is None else lambda question: text.encode_query([question])[0],
             text_space=text.space.key if text else None,
-            pixel_space=pixels,
-            pixel_query=aim_at_pictures if pixels else None,
+            fields=self._models.fields(reader.manifest),
             reranker=self._reranker,
             encode=None if text is None else text.encode_query,
             rankers=self._models.rankers(self.root),
@@ -76,15 +75,13 @@ class Asks(OpenBase):
             return None
         self._models.check(reader.manifest)
         text = self.text_encoder
-        pixels = pixel_space(text)
         return IndexedRetriever(
             views,
             lambda view: self._over(view, reader, mend=False),
             extractor=self.extractor,
             encode_query=None if text is None else lambda question: text.encode_query([question])[0],
             text_space=text.space.key if text else None,
-            pixel_space=pixels,
-            pixel_query=aim_at_pictures if pixels else None,
+            fields=self._models.fields(reader.manifest),
             share=views.whole_walk,
         )
 
@@ -93,7 +90,7 @@ class Asks(OpenBase):
         return self._read().index
 
     def _searching(
-        self, where: Given | None, *, question: str = "", picture: FloatArray | None = None
+        self, where: Given | None, *, question: str = "", example: Example | None = None
     ) -> tuple[str, HybridRetriever, Mask | None]:
         """The question, a retriever for it, and the mask of its units that a filter lets through. Raises FilterError."""
         from mmkg.filtering import Filters
@@ -109,8 +106,8 @@ class Asks(OpenBase):
                     self._filters = (retriever, Filters(retriever.view, self._reader))
                 return question, retriever, self._filters[1].mask(conditions)
             reader = self._read()
-        if picture is not None:
-            retriever = indexed.for_picture(picture)
+        if example is not None:
+            retriever = indexed.for_example(example)
         else:
             question, retriever = indexed.prepared_for(question)
         return question, retriever, Filters(retriever.view, reader).mask(conditions) if conditions else None
@@ -129,6 +126,9 @@ class Asks(OpenBase):
         *,
         image: str | FilePath | bytes | None = None,
         sound: str | FilePath | None = None,
+        clip: str | FilePath | None = None,
+        text: str | None = None,
+        weight: float | None = None,
         k: int = 10,
         modality: str | Modality | Iterable[str | Modality] | None = None,
         where: Given | None = None,
@@ -156,6 +156,9 @@ class Asks(OpenBase):
         *,
         image: str | FilePath | bytes | None = None,
         sound: str | FilePath | None = None,
+        clip: str | FilePath | None = None,
+        text: str | None = None,
+        weight: float | None = None,
         k: int = 10,
         modality: str | Modality | Iterable[str | Modality] | None = None,
         where: Given | None = None,
@@ -163,18 +166,23 @@ class Asks(OpenBase):
         mode: str | Iterable[str] = "hybrid",
         explain: bool = False,
     ) -> list[Evidence] | Explanation:
-        """The k best units for a text, for a picture, or for a recording (clips that sound like it), each with why it was found.
+        """The k best units for a text, a picture, a recording (clips that sound like it), a film, or words beside one of these, each
+        with why it was found.
 
+        image: a file or its bytes. clip: a film, searched by its key frames and its sound. text: the same as query, as one writes it
+        beside a picture. weight: share of the words beside an example, 0 to 1 (None: 0.5).
         modality: text, image, audio, video, or several; None is all. where: filters that hits must pass, as in "kind=pdf",
         ["date>=2020", "tag:project=x"] or {"author": "Ada*"}; docs/search.md has the grammar. effort: 0 (the walk alone) to 3 (three
         ranked passes); None is the setting. mode: hybrid, or any of lexical, dense, graph. explain: return an Explanation, with
         the hits, every list, score and time. Raises ValueError for k < 1, another effort or mode, FilterError for a filter that
         cannot be read or names what nothing here has.
         """
+        if query is not None and text is not None:
+            raise ValueError("give the words once: as query or as text")
+        example = {"image": image, "sound": sound, "clip": clip, "weight": weight}
         return self._search(
-            query,
-            image=image,
-            sound=sound,
+            query if text is None else text,
+            example={name: value for name, value in example.items() if value is not None},
             k=k,
             modality=modality,
             where=where,
@@ -188,8 +196,7 @@ class Asks(OpenBase):
         self,
         query: str | None,
         *,
-        image: str | FilePath | bytes | None,
-        sound: str | FilePath | None,
+        example: Mapping[str, Any],
         k: int,
         modality: str | Modality | Iterable[str | Modality] | None,
         where: Given | None,
@@ -200,12 +207,12 @@ class Asks(OpenBase):
         if k < 1:
             raise ValueError(f"k must be at least 1, got {k}")
         wanted = _modalities(modality)
-        if sound is not None:
+        if example and not query and set(example) == {"sound"}:
             from mmkg.sounds import search_sound
 
             if explain:
                 raise ValueError("a search by sound cannot be explained in lists: it has one, of cosines")
-            space, vector = self._sound_query(FilePath(sound))
+            space, vector = self._sound_query(FilePath(example["sound"]))
             reader = self._read()
             within = None
             if where is not None:  # apart from _searching: the encoder of words is not asked for, or about
@@ -214,26 +221,42 @@ class Asks(OpenBase):
 
                 within = Filters(reader.index, reader).mask(parse(where))
             return search_sound(reader, reader.index, space, vector, k=k, modalities=wanted, within=within)
-        if image is not None:
+        effort = self.settings.effort if effort is None else effort
+        if set(example) - {"weight"}:
             if explain:
-                raise ValueError("a search by picture cannot be explained in lists; its hits have channels and paths")
-            encoder = self.image_encoder
-            if encoder is None:
-                raise MissingDependencyError(
-                    "searching by picture needs an image encoder", hint='pip install "mmkg[torch,models]"'
-                )
-            data = image if isinstance(image, bytes) else FilePath(image).read_bytes()
-            vector = encoder.encode_document([data])[0]
-            _, retriever, within = self._searching(where, picture=vector)
-            return retriever.search_image(vector, k=k, modalities=wanted, within=within)
+                raise ValueError("a search by example cannot be explained in lists; its hits have channels and paths")
+            given = self._example(**example)
+            _, retriever, within = self._searching(where, example=given)
+            return retriever.search_like(given, query or "", k=k, modalities=wanted, within=within, effort=effort)
+        if "weight" in example:
+            raise ValueError("weight is for words beside a picture, a sound or a film")
         if not query or not query.strip():
             raise ValueError("give a text or a picture to search for")
-        effort = self.settings.effort if effort is None else effort
         modes = (mode,) if isinstance(mode, str) else tuple(mode)
         query, retriever, within = self._searching(where, question=query)
         if explain:
             return retriever.explain(query, k=k, modalities=wanted, effort=effort, modes=modes, within=within)
         return retriever.retrieve(query, k=k, modalities=wanted, effort=effort, modes=modes, within=within)
+
+    def _example(
+        self,
+        *,
+        image: str | FilePath | bytes | None = None,
+        sound: str | FilePath | None = None,
+        clip: str | FilePath | None = None,
+        weight: float = 0.5,
+    ) -> Example:
+        """The vectors of an example in every space that knows it."""
+        from mmkg.examples import example_of
+
+        sounds = [] if sound is None else [self._sound_query(FilePath(sound))]
+        if clip is not None:
+            with suppress(
+                LoadError, MissingDependencyError, NotFoundError
+            ):  # a film without sound, or no vectors of sounds
+                sounds.append(self._sound_query(FilePath(clip)))
+        seeing = self._models.seeing(self._read().manifest)
+        return example_of(self.settings, seeing, sounds, image=image, clip=clip, weight=weight)
 
     def _sound_query(self, path: FilePath) -> tuple[str, FloatArray]:
         """(key of the space, vector) of a recording. Raises MissingDependencyError, NotFoundError, LoadError."""

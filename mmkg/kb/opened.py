@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 
@@ -61,7 +61,7 @@ class OpenBase:
         *,
         settings: Settings | None = None,
         text_encoder: Encoder | None = None,
-        image_encoder: Encoder | None = None,
+        image_encoder: Encoder | Sequence[Encoder] | None = None,
         extractor: Extractor | None = None,
         sound_encoder: SoundEncoder | None = None,
         reranker: Reranker | None = None,
@@ -212,7 +212,7 @@ class OpenBase:
             self.settings,
             extractor=self.extractor,
             text_encoder=self.text_encoder,
-            image_encoder=self.image_encoder,
+            image_encoders=self._models.seeing(writer.manifest),
             speech=self._models.speech,
             sound_encoder=self.sound_encoder,
             progress=progress,

@@ -7,13 +7,14 @@ from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
 
-from mmkg.errors import NotFoundError, StoreDamagedError
+from mmkg.errors import MissingDependencyError, NotFoundError, StoreDamagedError
 from mmkg.kb.opened import OpenBase, reads
 from mmkg.types import Problem
 
 if TYPE_CHECKING:
     from mmkg.adding import Writer
     from mmkg.copying import CopyReport
+    from mmkg.fitting import BridgeReport
     from mmkg.protocols import ProgressCallback
     from mmkg.store.folder.backup import Copied
     from mmkg.store.folder.compact import Compaction
@@ -89,6 +90,47 @@ class Upkeep(OpenBase):
                 read_again(FilePath(damaged), out, lambda uris: kb._adder(writer, progress=progress, uris=uris))
             out.digest = kb.digest()
         return out
+
+    def train_bridge(
+        self,
+        *,
+        method: str = "ridge",
+        force: bool = False,
+        wait_s: float = 0.5,
+        progress: Callable[[str, int, int], None] | None = None,
+    ) -> BridgeReport:
+        """Fit the bridge from pixels to words on the captioned pictures of this base; kept in it if it is better.
+
+        method: ridge, or contrastive (needs torch). force: keep it in any case. progress: (what, done, total). Raises ConfigError for
+        fewer than 20 captioned pictures, MissingDependencyError without the text encoder or the label bridge.
+        """
+        from mmkg.encode.bridge import INSTALL_BRIDGE, BridgeEncoder
+        from mmkg.fitting import fit_bridge
+
+        bridge = next((e for e in self._models.image_encoders if isinstance(e, BridgeEncoder)), None)
+        if bridge is None or self.text_encoder is None:
+            raise MissingDependencyError("fitting needs the text encoder and the label bridge", hint=INSTALL_BRIDGE)
+        with self._turn, self._writer(wait_s=wait_s) as writer:
+            self.settings = self._models.agree(writer, self.settings)
+            report = fit_bridge(
+                writer,
+                bridge,
+                self.text_encoder,
+                method=method,
+                force=force,
+                tick=progress or (lambda what, done, total: None),
+            )
+        self._let_go()
+        return report
+
+    def forget_bridge(self, *, wait_s: float = 0.5) -> bool:
+        """Take the fitted bridge out again; False if the base has none."""
+        from mmkg.fitting import forget_bridge
+
+        with self._turn, self._writer(wait_s=wait_s) as writer:
+            held = forget_bridge(writer)
+        self._let_go()
+        return held
 
     @reads
     def copy_to(self, target: OpenBase, *, progress: Callable[[int, int], None] | None = None) -> CopyReport:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from mmkg.algorithms.fusion import fuse
+from mmkg.algorithms.fusion import fuse, weighted
 from mmkg.algorithms.pagerank import Float64Array
 from mmkg.protocols import IntArray
 from mmkg.retrieve.walk import RankedList
@@ -15,6 +15,8 @@ SIDE_EVERY = 3
 """A side list may take every third place."""
 BEARING = 0.35
 """Cosine of MiniLM from which words bear on a question; unrelated texts are about 0 to 0.2, two captions of a picture 0.5 to 0.8."""
+PIXEL_K, PIXEL_WEIGHT = 5, 0.3
+"""How pixels join words, see with_pixels."""
 FLAT_WEIGHT = 4.0
 """Weight of the flat lists where nothing that the question names is a title."""
 FILE_NAME_SHARE = 0.5
@@ -139,10 +141,16 @@ def file_names_asked_for(names: RankedList, base: RankedList, *, least: float = 
     return strong.only(np.lexsort((strong.units, ranks, -strong.scores)))
 
 
-def fused_with(base: RankedList, other: RankedList) -> RankedList:
-    """Two lists as equals, by reciprocal rank fusion."""
-    units, scores = fuse([base.units, other.units])
-    return RankedList(base.name, units, scores / scores[0] if len(scores) else scores)
+def with_pixels(words: RankedList, pixels: RankedList) -> RankedList:
+    """Pictures by their words and by their pixels: score = 1 / (PIXEL_K + rank by words) + PIXEL_WEIGHT / (PIXEL_K + rank by pixels).
+
+    Words say more of a picture than pixels do here, where both are there; a picture that only one list knows comes by that.
+    Joined as equals with k = 60, two thousand captions of photographs found theirs among the first five in 65 of 100 cases, by
+    words alone in 80; so joined in 81 (COCO dev, caption 1 by MiniLM and the label bridge; the first place 33, 50, 48).
+    """
+    held = [(ranked.units, weight) for ranked, weight in ((words, 1.0), (pixels, PIXEL_WEIGHT)) if len(ranked)]
+    units, scores = weighted(held, k=PIXEL_K)
+    return RankedList(words.name, units, scores / scores[:1])
 
 
 def alternating(first: RankedList, second: RankedList) -> RankedList:

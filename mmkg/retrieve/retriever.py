@@ -10,11 +10,13 @@ import numpy as np
 
 from mmkg.algorithms.pagerank import Float64Array, WalkGraph
 from mmkg.protocols import Extractor, FloatArray, IndexView, IntArray, PartialView, Reranker
-from mmkg.retrieve import order, passes, paths, walk
+from mmkg.retrieve import likeness, order, passes, paths, walk
 from mmkg.retrieve.evidence import as_evidence
 from mmkg.retrieve.explain import DEEPEST, Explanation, Standing, explanation, standing
+from mmkg.retrieve.fields import PIXELS, SOUND, Field, Fields
 from mmkg.retrieve.fuzzy import mended
 from mmkg.retrieve.inquiry import Encode, Inquiry, question_words
+from mmkg.retrieve.likeness import Example
 from mmkg.retrieve.links import Links
 from mmkg.retrieve.order import HYBRID
 from mmkg.retrieve.passes import MAX_EFFORT
@@ -53,7 +55,7 @@ class HybridRetriever:
     """Retrieval from one generation of the index. Safe to use from several threads.
 
     encode_query: question -> (dim,) float32, unit length, in text_space; None leaves out everything that needs vectors.
-    pixel_query: vector of the question -> its vector in pixel_space. encode: texts -> (n, dim) float32, the same space, for
+    fields: of pictures and sounds, where questions are brought into their spaces. encode: texts -> (n, dim) float32, the same space, for
     passes; rankers: what orders their pools. Without either, or without vectors in the base, every effort is 0.
     phrases: text -> spans of its noun phrases; None leaves clauses out. mend: misspelt words of a question are put right.
     """
@@ -66,8 +68,7 @@ class HybridRetriever:
         extractor: Extractor | None = None,
         encode_query: Callable[[str], FloatArray] | None = None,
         text_space: str | None = None,
-        pixel_space: str | None = None,
-        pixel_query: Callable[[FloatArray], FloatArray] | None = None,
+        fields: Sequence[Field] = (),
         reranker: Reranker | None = None,
         encode: Encode | None = None,
         rankers: RankerSet | None = None,
@@ -83,13 +84,14 @@ class HybridRetriever:
         self._mend = mend
         held = view.spaces()
         self._text_space = text_space if encode_query is not None and text_space in held else None
-        self._pixel_space = pixel_space if pixel_space in held else None
-        self._encode, self._pixel_query = encode_query, pixel_query
+        self.fields = Fields(view, fields)
+        self._encode = encode_query
 
     def over(self, view: IndexView) -> HybridRetriever:
         """The same over a view that differs only in what its searches see: another question's, with the same units and graph."""
         other = copy.copy(self)
         other.view = view
+        other.fields = Fields(view, self.fields.all)
         return other
 
     @property
@@ -302,46 +304,49 @@ class HybridRetriever:
                 return ranked, found
             n *= 3  # many copies of one passage stand at the top
 
-    def search_image(
+    def search_like(
         self,
-        vector: FloatArray,
+        example: Example,
+        question: str = "",
         *,
         k: int = 10,
         modalities: frozenset[Modality] | None = None,
         within: Mask | None = None,
+        effort: int = 0,
         collapse: bool = True,
     ) -> list[Evidence]:
-        """The k best units for a picture: the nearest pictures, joined by rank with a walk from the entities they name.
+        """The k best units for a picture, a sound or a clip, and maybe words beside it (mmkg.retrieve.likeness).
 
-        vector: (dim,) of the picture in the pixel space. The walk brings in what is about the same things, of any modality.
+        The walk brings in what is about the same things, of any modality. effort: of the words' own ranking.
         Raises ValueError if k < 1.
         """
         if k < 1:
             raise ValueError(f"k must be at least 1, got {k}")
         mask, depth = self._mask(modalities, within), max(DEPTH, k + _SPARE)
         clock = Clock()
-        with clock("pixels"):
-            near = self._pixels(vector, None, depth)
-        with clock("walk"):
-            seeds = np.zeros(self.graph.n_entities)
-            for unit, cosine in zip(near.units[:5].tolist(), near.scores[:5].tolist(), strict=True):
-                held, _ = self.graph.entities_of(unit)
-                if len(held) and cosine > 0:
-                    seeds[held] += cosine**4 * self.graph.idf[held] / len(held)
-            walked = walk.by_walk(walk.walk_mass(self.graph, seeds), mask, depth)
-        pictures = near if mask is None else self._pixels(vector, mask, depth)
-        both = order.fused_with(pictures, walked) if len(walked) else pictures
-        places = np.arange(min(len(both), k + _SPARE))
-        both = both.only(places)
+        with clock("example"):
+            near = likeness.alike(self.graph, self.fields, example, mask, depth)
+        lists, told, both = dict(near.lists), None, None
+        if question.strip() and example.weight > 0:
+            told = self.rank(question, k=depth, modalities=modalities, effort=effort, within=within)
+            lists[likeness.WORDS] = RankedList(likeness.WORDS, told.units, told.scores)
+            query = self._encode(question) if self._encode is not None else None
+            with clock("composed"):
+                both = likeness.composed(self.fields, example, question, query, mask, depth)
+            lists[likeness.COMPOSED] = both
+        found = likeness.joined(near, lists.get(likeness.WORDS), both, example.weight if told is not None else 0.0)
+        found = found.only(np.arange(min(len(found), k + _SPARE)))
+        none = paths.no_seeds(self.graph)
         ranked = RankedUnits(
-            units=both.units,
-            scores=np.clip(both.scores, 0.0, 1.0),
-            name="pixels",
-            lists={"pixels": pictures, "walk": walked},
-            question_seeds=seeds,
-            sentence_seeds=paths.no_seeds(self.graph),
-            sentences=np.zeros(0, dtype=np.int64),
-            cosines=np.zeros(0, dtype=np.float32),
+            units=found.units,
+            scores=np.clip(found.scores, 0.0, 1.0),
+            name=found.name,
+            lists=lists,
+            entities=told.entities if told else (),
+            question_seeds=near.seeds + (told.question_seeds if told else none),
+            sentence_seeds=told.sentence_seeds if told else none,
+            sentences=told.sentences if told else np.zeros(0, dtype=np.int64),
+            cosines=told.cosines if told else np.zeros(0, dtype=np.float32),
             timings=clock.seconds,
         )
         return self._evidence("", ranked, k, collapse=collapse)
@@ -365,15 +370,11 @@ class HybridRetriever:
                 lists["sentences"] = walk.by_sentence(view, sentences, cosines, depth)
                 if mask is not None:  # The walk starts from all sentences, whatever it may end at.
                     sentences, cosines = view.search_sentences(self._text_space, query, SENTENCES)
-        with clock("pixels"):
-            aimed = self._pixel_query(query) if query is not None and self._pixel_query is not None else None
-            lists["pixels"] = walk.empty("pixels") if aimed is None else self._pixels(aimed, mask, depth)
+        for channel in (PIXELS, SOUND):
+            if channel == PIXELS or self.fields.of(channel):
+                with clock(channel):
+                    lists[channel] = self.fields.asked(channel, question, query, mask, depth)
         return lists, sentences, cosines
-
-    def _pixels(self, vector: FloatArray, mask: Mask | None, depth: int) -> RankedList:
-        if self._pixel_space is None:
-            return walk.empty("pixels")
-        return walk.by_vector("pixels", self.view, self._pixel_space, vector, mask, depth)
 
     def _ordered(
         self,
@@ -386,10 +387,9 @@ class HybridRetriever:
         """The base order with what has no words.
 
         Units with words come by the walk and the flat lists. A picture without words can come by its pixels only, and how sure
-        that is cannot be compared with words. So: asked for pictures alone, pixels join as an equal of the pictures whose words
-        bear on the question; asked for pictures or recordings, file names
-        that the question has words of take turns with the rest; in a mixed search where the question has a word for pictures, they take every third place; else
-        they only fill places left empty.
+        that is cannot be compared with words. So: asked for pictures alone, pixels join by rank the pictures whose words bear on the
+        question; asked for pictures or recordings, file names that the question has words of take turns with the rest; in a mixed search
+        where the question has a word for pictures, they take every third place; else they only fill places left empty.
         """
         sides = [order.file_names_asked_for(lists["filename"], base)]
         if modalities is not None and Modality.TEXT not in modalities:
@@ -397,7 +397,7 @@ class HybridRetriever:
             far = lists["pixels"]
             if modalities <= {Modality.IMAGE} and len(lists["pixels"]):
                 near, far = order.by_bearing(base, lists["dense"], lists["walk"])
-                base = order.fused_with(near, lists["pixels"])
+                base = order.with_pixels(near, lists["pixels"])
             return order.with_side_lists(order.alternating(named, base) if len(named) else base, [], k, fill=[far])
         if asks_for_pictures(question):
             sides.append(lists["pixels"])

@@ -9,6 +9,8 @@ import pytest
 from mmkg.extract.derive import EntityDeriver
 from mmkg.extract.names import NameExtractor
 from mmkg.ingest.sentences import split_sentences
+from mmkg.retrieve.fields import Field
+from mmkg.retrieve.likeness import Example
 from mmkg.retrieve.ranker import packaged_rankers
 from mmkg.retrieve.retriever import HybridRetriever
 from mmkg.testing.encoders import HashingEncoder
@@ -74,8 +76,7 @@ def retriever_of(units, **options):
         extractor=NameExtractor(),
         encode_query=options.pop("encode_query", lambda question: ENCODER.encode_query([question])[0]),
         text_space=TEXT_SPACE,
-        pixel_space=PIXEL_SPACE,
-        pixel_query=lambda vector: vector,
+        fields=options.pop("fields", [Field(space=PIXEL_SPACE, channel="pixels", aim=lambda question, vector: vector)]),
         encode=options.pop("encode", ENCODER.encode_query),
         rankers=options.pop("rankers", packaged_rankers()),
         phrases=options.pop("phrases", noun_phrases),
@@ -134,5 +135,5 @@ def reader_class():
 
 
 @pytest.fixture(scope="session")
-def pixels_of():
-    return lambda words: PIXELS.encode_document([words])[0]
+def looking_like():
+    return lambda words, **options: Example(vectors={PIXEL_SPACE: PIXELS.encode_document([words])}, **options)

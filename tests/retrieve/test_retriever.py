@@ -110,10 +110,10 @@ def test_works_without_an_encoder(retriever_of, unit):
     assert {c.name for c in found[0].channels} == {"walk", "bm25"}
 
 
-def test_an_empty_base_gives_nothing(retriever_of, pixels_of):
+def test_an_empty_base_gives_nothing(retriever_of, looking_like):
     retriever = retriever_of([])
     assert retriever.retrieve("Who commanded Apollo 11?") == []
-    assert retriever.search_image(pixels_of("moon")) == []
+    assert retriever.search_like(looking_like("moon")) == []
 
 
 # ---- Pictures, file names, filters -------------------------------------------------------------------------------
@@ -163,8 +163,8 @@ def test_a_file_named_in_the_question_is_found(album):
     assert next(c for c in hit.channels if c.name == "filename").rank == 1
 
 
-def test_search_by_picture_gives_the_nearest_first_and_what_it_shows(album, pixels_of):
-    found = album.search_image(pixels_of("grey crater rim"), k=4)
+def test_search_by_picture_gives_the_nearest_first_and_what_it_shows(album, looking_like):
+    found = album.search_like(looking_like("grey crater rim"), k=4)
     assert found[0].id == "captioned"
     assert found[0].channels[0].name == "pixels"
 

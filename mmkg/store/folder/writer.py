@@ -234,6 +234,16 @@ class FolderWriter(LedgerLookups):
         with self.ledger.transaction("outputs-kept"):
             put_outputs(self.ledger, outputs)
 
+    def drop_space(self, space: str) -> list[str]:
+        """Forget all model output of a space; returns the documents that had some. The index has it until they are published again."""
+        with self.ledger.transaction("outputs-kept"):
+            keys = [key for (key,) in self.ledger.rows("SELECT key FROM output WHERE space = ?", (space,))]
+            self.ledger.db.execute("DELETE FROM output WHERE space = ?", (space,))
+        sql = "SELECT DISTINCT d.id FROM unit u JOIN document d ON d.no = u.document WHERE d.state = 'visible' AND u."
+        found = {d for (d,) in self.ledger.rows_in(sql + "media IN {in}", [key.hex() for key in keys])}
+        found |= {d for (d,) in self.ledger.rows_in(sql + "key IN {in}", keys)}
+        return sorted(found)
+
     def put_heard(self, recording: str, model: str, span: tuple[int, int], words: Sequence[Cue]) -> None:
         """Keep what a model heard in a clip of a recording (its sha256), durably: it is not heard again after a stop."""
         rows = json.dumps([(c.start_ms, c.end_ms, c.text) for c in words], ensure_ascii=False, separators=(",", ":"))

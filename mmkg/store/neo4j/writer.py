@@ -156,6 +156,18 @@ class ServerWriter(ServerLookups):
 
         self.connection.write(work)
 
+    def drop_space(self, space: str) -> list[str]:
+        """Forget all model output of a space; returns the documents that had some. Readers have it until they are published again."""
+        text = (
+            "MATCH (o:_Output) WHERE o._space = $space WITH o._key AS key "
+            "MATCH (u:_Unit) WHERE (u._media = key OR u._key = key) AND u._visible RETURN DISTINCT u._document AS id ORDER BY id"
+        )
+        found = [str(row["id"]) for row in self.connection.rows(text, space=space)]
+        drop = "MATCH (o:_Output) WHERE o._space = $space WITH o LIMIT $n DELETE o RETURN count(*) AS n"
+        while self.connection.write(lambda tx: tx.run(drop, space=space, n=_UNITS).single(strict=True)["n"]):
+            pass
+        return found
+
     def note_sources(self, changes: Sequence[SourceChange]) -> None:
         """Record statuses that change no document: failed, rejected, skipped, unchanged."""
         rows = [source_row(c) for c in changes]
