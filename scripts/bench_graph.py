@@ -1,11 +1,12 @@
-"""The graph on both engines, one run: bulk load, upserts, hops, export to a sparse matrix.
+"""The graph on both engines, one run: bulk load, upserts, hops, export to a sparse matrix, vector search, whole questions.
 
     python scripts/bench_graph.py --scale 0.02                       # the embedded engine alone
     eval "$(python scripts/neo4j_server.py start --export)"
     python scripts/bench_graph.py --scale 0.02 --neo4j               # both; the database must be empty, and is emptied
 
 Scale 1 is 50,000 units, 300,000 entities, 750,000 MENTIONS and 500,000 CO_OCCURS, drawn with a long tail as real texts have it. The
-graph is the same for every engine and run. Prints one JSON object.
+graph is the same for every engine and run. Vectors: two sentences a unit (100,000 at scale 1) and one a unit, of 384 numbers;
+a question is ranked by words, vectors and the walk, on the server with Neo4j's own indexes. Prints one JSON object; steps on stderr.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from bench_graph_search import Corpus, measure_search
 
 from mmkg.protocols import GraphStore
 from mmkg.store.folder.engine import KGLiteStore
@@ -80,6 +82,7 @@ def measure(graph: GraphStore, scale: float, queries: int) -> dict[str, Any]:
     seconds, _ = timed(lambda: graph.load(nodes(scale), edges(scale)))
     out["load_s"] = round(seconds, 2)
     out["load_edges_per_s"] = round(n_edges / seconds)
+    print(f"load: {out['load_edges_per_s']} edges/s", file=sys.stderr, flush=True)
     entities = int(ENTITIES * scale)
     new = [Node(id=f"x{i}", label="Entity", properties={"name": f"New {i}", "df": 1}) for i in range(1000)]
     more = [
@@ -100,7 +103,11 @@ def measure(graph: GraphStore, scale: float, queries: int) -> dict[str, Any]:
         )
     seconds, matrix = timed(lambda: to_csr(graph))
     out["export_s"], out["export_edges"] = round(seconds, 2), int(matrix.nnz)
-    return out
+    print(json.dumps(out), file=sys.stderr, flush=True)
+    units = int(UNITS * scale)
+    pairs = [(int(e.source[1:]), int(e.target[1:])) for e in edges(scale) if e.type == "MENTIONS"]
+    corpus = Corpus(units, entities, pairs)
+    return out | measure_search(corpus, graph, queries, getattr(graph, "connection", None))
 
 
 def to_csr(graph: GraphStore) -> sp.csr_matrix:
@@ -144,6 +151,8 @@ def main() -> int:
                 report["neo4j"] = measure(server, given.scale, given.queries)
             finally:
                 server.clear()
+                for label in ("_Unit", "_Sentence", "_Store"):
+                    server.connection.execute(f"MATCH (n:{label}) CALL (n) {{ DELETE n }} IN TRANSACTIONS OF 5000 ROWS")
     print(json.dumps(report, indent=1))
     return 0
 

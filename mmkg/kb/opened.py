@@ -38,6 +38,9 @@ def reads(method: Callable[Concatenate[_S, _P], _R]) -> Callable[Concatenate[_S,
         with self._lock:
             self._calls += 1
         try:
+            if self._server is not None:
+                with self._server.whole():
+                    return method(self, *args, **kwargs)
             try:
                 return method(self, *args, **kwargs)
             except StoreDamagedError:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from mmkg.cypher.statements import PRIMARY_LABELS
-from mmkg.errors import NotFoundError, StoreDamagedError, StoreError
+from mmkg.errors import NotFoundError, StoreDamagedError, StoreError, StoreLockedError
 from mmkg.schema import FORMAT_VERSION
 from mmkg.store.folder.manifest import Manifest
 from mmkg.store.neo4j.connection import Connection, Runner
@@ -90,6 +92,28 @@ def set_manifest(connection: Connection, manifest: Manifest) -> None:
     text = replace(manifest, format_version=FORMAT_VERSION).text()
     set_it = "MATCH (s:_Store {_name: 'base'}) SET s._manifest = $text"
     connection.write(lambda tx: tx.run(set_it, text=text).consume())
+
+
+def rebuilds(connection: Connection) -> int:
+    """How often the derived layer was made anew. Raises StoreLockedError while it is: what could be read would be a part."""
+    rows = connection.rows(
+        "MATCH (s:_Store {_name: 'base'}) RETURN coalesce(s._rebuilds, 0) AS n, coalesce(s._rebuilding, false) AS now"
+    )
+    if rows and rows[0]["now"]:
+        raise StoreLockedError(
+            "the base is being rebuilt",
+            hint="ask again when `mmkg rebuild` is done, or run it again if it was interrupted",
+        )
+    return int(rows[0]["n"]) if rows else 0
+
+
+@contextmanager
+def whole(connection: Connection) -> Iterator[None]:
+    """What is read in the body is one state of the base, or StoreLockedError: no rebuild was under way or began meanwhile."""
+    before = rebuilds(connection)
+    yield
+    if rebuilds(connection) != before:
+        raise StoreLockedError("the base was rebuilt meanwhile", hint="ask again")
 
 
 def lock(tx: Runner) -> int:

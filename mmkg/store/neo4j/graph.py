@@ -61,6 +61,7 @@ class Neo4jGraph:
         loader = _Loader(self.connection)
         for node in nodes:
             check_node(node)
+            _check_values(node.label, node.properties)
             if seen.setdefault((node.label, node.id), len(seen)) != len(seen) - 1:
                 again_nodes.append(node)
             else:
@@ -69,6 +70,7 @@ class Neo4jGraph:
         pairs: dict[str, set[int]] = {}
         for edge in edges:
             check_edge(edge)
+            _check_values(edge.type, edge.properties)
             try:
                 pair = seen[edge.source_label, edge.source] << 32 | seen[edge.target_label, edge.target]
             except KeyError as e:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from mmkg.config import Settings
@@ -70,8 +71,13 @@ class ServerPlace:
         rows = self.connection.rows("MATCH ()-[m:MENTIONS]->() RETURN count(m) AS n")
         return bool(rows[0]["n"] > settings.walk_mentions)
 
+    def whole(self) -> AbstractContextManager[None]:
+        """Around what is read: raises StoreLockedError if the base is, or was meanwhile, being rebuilt."""
+        return base.whole(self.connection)
+
     def digest(self, *, deep: bool = False) -> str:
-        return digest(self.connection, deep=deep)
+        with self.whole():
+            return digest(self.connection, deep=deep)
 
     def close(self) -> None:
         self.connection.close()

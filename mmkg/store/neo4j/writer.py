@@ -12,12 +12,12 @@ import json
 import logging
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mmkg.errors import StoreLockedError, StoreUnavailableError
+from mmkg.errors import QueryLimitError, StoreError, StoreLockedError, StoreUnavailableError
 from mmkg.protocols import Deriver, ProgressCallback
 from mmkg.store import derivation
 from mmkg.store.folder.durable import failpoint
@@ -218,16 +218,39 @@ class ServerWriter(ServerLookups):
         for part, again in parts:
             self.search.complete([c.document for c in part if c.document])
             self.search.index(again)
-            outcome = self._commit(
-                lambda tx, generation, part=part, again=again: publish(tx, self.deriver, generation, part, again)  # type: ignore[misc]
-            )
-            total.generation = outcome.published.generation
-            total.added += outcome.published.added
-            total.removed += outcome.published.removed
-            total.unchanged |= outcome.published.unchanged
-            total.lost |= outcome.published.lost
-            self.drop_blobs(outcome.orphans)
+            for outcome in self._bounded(part, again):
+                total.generation = outcome.published.generation
+                total.added += outcome.published.added
+                total.removed += outcome.published.removed
+                total.unchanged |= outcome.published.unchanged
+                total.lost |= outcome.published.lost
+                self.drop_blobs(outcome.orphans)
         return total
+
+    def _bounded(self, changes: Sequence[SourceChange], republish: Sequence[str]) -> Iterator[Outcome]:
+        """One commit, or smaller ones where it is more than the server's transactions may hold.
+
+        Raises StoreError for one source that is too much alone.
+        """
+        try:
+            yield self._commit(lambda tx, generation: publish(tx, self.deriver, generation, changes, republish))
+        except QueryLimitError as e:
+            if e.limit != "memory":
+                raise
+            if len(changes) > 1:
+                half = len(changes) // 2
+                for part in (changes[:half], changes[half:]):
+                    yield from self._bounded(part, ())
+            elif len(republish) > 1:
+                half = len(republish) // 2
+                for again in (republish[:half], republish[half:]):
+                    yield from self._bounded((), again)
+            else:
+                name = changes[0].uri if changes else republish[0]
+                raise StoreError(
+                    f"{name} is more than one transaction of the server may hold",
+                    hint="raise db.memory.transaction.max (docs/neo4j.md says how much), then run the command again",
+                ) from e
 
     def _commit(self, work: Callable[[Runner, int], Outcome]) -> Outcome:
         """One commit, tried again after a passing fault if it did not go through. work: of a transaction and its generation."""
@@ -284,7 +307,7 @@ class ServerWriter(ServerLookups):
     def rebuild(self, progress: Callable[[int, int], None] | None = None) -> None:
         """Derived layer and graph anew from the facts; no model is called. O(base), in bounded transactions.
 
-        Meanwhile commits are refused, and readers of the graph see a part of it. An interrupted rebuild is done again by the
+        Meanwhile commits and reads are refused by name: nobody sees a part of it. An interrupted rebuild is done again by the
         next call.
         """
         connection = self.connection
@@ -338,7 +361,8 @@ def _end(tx: Runner, row: dict[str, Any], uris: list[str]) -> None:
 def _mark(tx: Runner, on: bool, generation: int | None = None) -> None:
     base.lock(tx)
     if on:
-        tx.run("MATCH (s:_Store {_name: 'base'}) SET s._rebuilding = true").consume()
+        text = "MATCH (s:_Store {_name: 'base'}) SET s._rebuilding = true, s._rebuilds = coalesce(s._rebuilds, 0) + 1"
+        tx.run(text).consume()
     else:
         text = "MATCH (s:_Store {_name: 'base'}) SET s._generation = $n REMOVE s._rebuilding"
         tx.run(text, n=generation).consume()
