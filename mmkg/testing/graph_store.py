@@ -177,6 +177,8 @@ class GraphStoreContract:
         with pytest.raises(StoreError):
             filled.apply(delta)
         assert dump(filled) == expected(small_graph())
+        with pytest.raises(StoreError):
+            filled.load((*small_graph().nodes, *delta.nodes), delta.edges)
 
     # ---- reading ----
 

@@ -108,7 +108,7 @@ def test_a_base_on_a_server_hears_the_same(heard, folder, neo4j_url, tmp_path, m
     url = f"{neo4j_url}?media={(tmp_path / 'media').as_uri()}"
     with open_kb(url, speech="none") as deaf:
         deaf.add(folder)
-        assert deaf.search("Alice Pemberton", modality="audio", k=5)
+        assert deaf.search("Alice Pemberton", k=5)  # its arrays are here now
         assert [p.kind for p in deaf.doctor()] == ["speech-not-heard"]
         with open_kb(url) as kb:
             assert kb.add(folder).counts == {"unchanged": 3}

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from mmkg.config import Settings
-from mmkg.errors import ConfigError, StoreError, StoreLockedError, StoreUnavailableError
+from mmkg.errors import ConfigError, StoreLockedError, StoreUnavailableError
 from mmkg.extract.names import NameExtractor
 from mmkg.kb import KnowledgeBase
 from mmkg.testing.encoders import HashingEncoder
@@ -107,68 +105,6 @@ def test_nobody_reads_a_part_while_the_base_is_rebuilt(own_server, write, tmp_pa
         # A call that a rebuild ran through is not answered either.
         with pytest.raises(StoreLockedError, match="meanwhile"), reader._server.whole():
             kb.rebuild()
-
-
-def test_a_batch_beyond_the_servers_memory_comes_in_by_halves(own_server, write, tmp_path, monkeypatch) -> None:
-    """Several documents that are too much together are several commits; one that is too much alone is named with the cure."""
-    monkeypatch.setenv("MMKG_CACHE", str(tmp_path / "cache"))
-    place = f"{own_server(db__memory__transaction__max='6m').uri}/neo4j?media={(tmp_path / 'media').as_uri()}"
-    for i in range(6):
-        people = "\n\n".join(f"Person Number{i}x{j} of Town{i}x{j} met Keeper{i}x{j}." for j in range(150))
-        write(f"{i}.md", f"# Book {i}\n\n{people}\n")
-    with open_kb(place, batch_units=10_000) as kb, open_kb(tmp_path / "kb") as folder:
-        report = kb.add(tmp_path / "files")
-        folder.add(tmp_path / "files")
-        assert report.counts == {"added": 6}
-        assert kb.digest() == folder.digest()
-        write("long.md", "\n\n".join(f"Person Name{j}z of Village{j}z met Smith{j}z." for j in range(6000)))
-        with pytest.raises(StoreError, match=r"long.md is more than one transaction.*db.memory.transaction.max"):
-            kb.add(tmp_path / "files")
-        assert kb.digest() == folder.digest()
-
-
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root may mount a small disk")
-def test_a_full_disk_is_named_and_the_run_goes_on_with_room(own_server, write, tmp_path, monkeypatch) -> None:
-    monkeypatch.setenv("MMKG_CACHE", str(tmp_path / "cache"))
-    disk = tmp_path / "home"
-    disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=900m", "tmpfs", str(disk)], check=False).returncode:
-        pytest.skip("no disk can be mounted here")
-    try:
-        server = own_server()
-        place = f"{server.uri}/neo4j?media={(tmp_path / 'media').as_uri()}"
-        for i in range(8):
-            words = " ".join(f"word{i}x{j}" for j in range(400))
-            write(f"{i}.md", f"# Person Number{i}\n\nPerson Number{i} met Person Number{(i + 3) % 8}. {words}\n")
-        ballast = disk / "ballast"
-
-        def fill(progress) -> None:
-            if progress.done == 3:
-                with contextlib.suppress(OSError), ballast.open("wb") as f:
-                    while True:
-                        f.write(b"x" * 4096)
-                        f.flush()
-
-        with (
-            pytest.raises((StoreError, StoreUnavailableError), match=r"give its disk room|start it"),
-            open_kb(place) as kb,
-        ):
-            kb.add(tmp_path / "files", progress=fill)
-            for i in range(200):  # what is left of preallocated logs takes some more
-                kb.add_text(f"Filler {i}. " + " ".join(f"Ballast{i}x{j}" for j in range(3000)), name=f"filler {i}")
-        ballast.unlink()
-        own_server.stop()
-        own_server()
-        with open_kb(place) as kb, open_kb(tmp_path / "kb") as folder:
-            kb.add(tmp_path / "files")
-            for name in [s["uri"] for s in kb.sources() if s["uri"].startswith("text:")]:
-                kb.remove(name)
-            folder.add(tmp_path / "files")
-            assert kb.digest() == folder.digest()
-            assert kb.doctor() == []
-    finally:
-        own_server.stop()
-        subprocess.run(["umount", "-l", str(disk)], check=False)
 
 
 def test_fifty_callers_share_a_pool_of_two(own_server, write, tmp_path, monkeypatch) -> None:

@@ -29,9 +29,8 @@ from mmkg.store.folder.engine_pool import Lineage, QueryPool, limit_error, not_o
 from mmkg.store.folder.engine_process import EngineProcess, ProcessDied
 from mmkg.store.folder.engine_rows import (
     Batches,
+    FirstRows,
     check_delta,
-    check_edge,
-    check_node,
     check_types,
     checked_parameters,
     pages,
@@ -83,43 +82,24 @@ class KGLiteStore:
         """Replace everything by these rows. A row that comes twice counts as an upsert: the last one stays."""
         with self._lock:
             engine = self._engine(empty=True)
-            again_nodes: list[Node] = []
-            again_edges: list[Edge] = []
+            first = FirstRows()
             self._ask(engine, "load_begin")
             out = Batches(lambda key, text: self._ask(engine, f"load_{key[0]}", key=key[1:], text=text))
-            numbers: dict[tuple[str, str], int] = {}
-            for node in nodes:
-                check_node(node)
-                if (at := (node.label, node.id)) in numbers:
-                    again_nodes.append(node)
-                    continue
-                numbers[at] = len(numbers)
+            for node in first.nodes(nodes):
                 named = "named" if node.properties.get("name") is not None else "nameless"
                 out.add(("nodes", node.label, named), {**present(node.properties), "id": node.id})
             out.flush()
-            seen: dict[str, set[int]] = {}
-            for edge in edges:
-                check_edge(edge)
-                try:
-                    pair = numbers[edge.source_label, edge.source] << 32 | numbers[edge.target_label, edge.target]
-                except KeyError as e:
-                    raise StoreError(f"edge {edge.type} to a node that does not exist: {e.args[0]}") from e
-                # The engine would store a pair twice. One integer a pair, exact: 2 M edges take about 150 MB here for a while.
-                of_type = seen.setdefault(edge.type, set())
-                if pair in of_type:
-                    again_edges.append(edge)
-                    continue
-                of_type.add(pair)
+            for edge in first.edges(edges):
                 key = ("edges", edge.type, edge.source_label, edge.target_label)
                 out.add(key, {"a": edge.source, "b": edge.target, "props": present(edge.properties)})
             out.flush()
-            del numbers, seen
+            again = first.again()
             self._ask(engine, "load_end")
             self._unsaved = True
             self._state = Lineage(epoch=self._state.epoch + 1)
             engine.position = self._state.position
-            if again_nodes or again_edges:
-                self.apply(GraphDelta(nodes=tuple(again_nodes), edges=tuple(again_edges)))
+            if again is not None:
+                self.apply(again)
 
     def apply(self, delta: GraphDelta) -> None:
         """Delete and upsert. If it fails, the graph is as before; raises StoreError for an edge whose end does not exist."""

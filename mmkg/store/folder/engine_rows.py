@@ -77,6 +77,51 @@ def check_delta(delta: GraphDelta) -> None:
         check_label(label)
 
 
+class FirstRows:
+    """The rows of a bulk load, checked: each node and edge the first time it comes, and aside those that come again.
+
+    Holds an integer for each pair of an edge, exact: 2 M edges take about 150 MB for a while.
+    """
+
+    def __init__(self) -> None:
+        self._numbers: dict[tuple[str, str], int] = {}
+        self._pairs: dict[str, set[int]] = {}
+        self._nodes: list[Node] = []
+        self._edges: list[Edge] = []
+
+    def nodes(self, nodes: Iterable[Node]) -> Iterator[Node]:
+        """All nodes, before the first edge. Raises StoreError for one that the graph does not take."""
+        for node in nodes:
+            check_node(node)
+            if (at := (node.label, node.id)) in self._numbers:
+                self._nodes.append(node)
+            else:
+                self._numbers[at] = len(self._numbers)
+                yield node
+
+    def edges(self, edges: Iterable[Edge]) -> Iterator[Edge]:
+        """Raises StoreError for an edge that the graph does not take, or whose end was not among the nodes."""
+        numbers = self._numbers
+        for edge in edges:
+            check_edge(edge)
+            try:
+                pair = numbers[edge.source_label, edge.source] << 32 | numbers[edge.target_label, edge.target]
+            except KeyError as e:
+                raise StoreError(f"edge {edge.type} to a node that does not exist: {e.args[0]}") from e
+            of_type = self._pairs.setdefault(edge.type, set())
+            if pair in of_type:
+                self._edges.append(edge)
+            else:
+                of_type.add(pair)
+                yield edge
+
+    def again(self) -> GraphDelta | None:
+        """What came again, as an upsert: the last one stays. None if nothing did. Forgets the pairs."""
+        self._numbers, self._pairs = {}, {}
+        found = GraphDelta(nodes=tuple(self._nodes), edges=tuple(self._edges))
+        return found if found.nodes or found.edges else None
+
+
 def check_types(types: Iterable[str]) -> None:
     for type_ in types:
         if type_ not in EDGE_TYPES:

@@ -12,7 +12,7 @@ from mmkg.cypher import statements
 from mmkg.cypher.statements import PRIMARY_LABELS, primary
 from mmkg.errors import StoreError
 from mmkg.store.folder.engine_paths import shortest_path
-from mmkg.store.folder.engine_rows import check_delta, check_edge, check_node, check_types, pages, present
+from mmkg.store.folder.engine_rows import FirstRows, check_delta, check_types, pages, present
 from mmkg.store.folder.engine_wire import read_delta, write_delta
 from mmkg.store.neo4j.connection import Connection, Runner
 from mmkg.store.neo4j.ddl import graph_schema
@@ -55,35 +55,18 @@ class Neo4jGraph:
         """
         self.ensure_schema()
         self.clear()
-        again_nodes: list[Node] = []
-        again_edges: list[Edge] = []
-        seen: dict[tuple[str, str], int] = {}
+        first = FirstRows()
         loader = _Loader(self.connection)
-        for node in nodes:
-            check_node(node)
+        for node in first.nodes(nodes):
             _check_values(node.label, node.properties)
-            if seen.setdefault((node.label, node.id), len(seen)) != len(seen) - 1:
-                again_nodes.append(node)
-            else:
-                loader.add(statements.upsert_nodes(node.label), _node_row(node))
+            loader.add(statements.upsert_nodes(node.label), _node_row(node))
         loader.flush()
-        pairs: dict[str, set[int]] = {}
-        for edge in edges:
-            check_edge(edge)
+        for edge in first.edges(edges):
             _check_values(edge.type, edge.properties)
-            try:
-                pair = seen[edge.source_label, edge.source] << 32 | seen[edge.target_label, edge.target]
-            except KeyError as e:
-                raise StoreError(f"edge {edge.type} to a node that does not exist: {e.args[0]}") from e
-            of_type = pairs.setdefault(edge.type, set())
-            if pair in of_type:
-                again_edges.append(edge)
-            else:
-                of_type.add(pair)
-                loader.add(statements.create_edges(edge.type, edge.source_label, edge.target_label), _edge_row(edge))
+            loader.add(statements.create_edges(edge.type, edge.source_label, edge.target_label), _edge_row(edge))
         loader.flush()
-        if again_nodes or again_edges:
-            self.apply(GraphDelta(nodes=tuple(again_nodes), edges=tuple(again_edges)))
+        if (again := first.again()) is not None:
+            self.apply(again)
 
     def clear(self) -> None:
         """Delete every node of the graph's labels, with its edges."""
