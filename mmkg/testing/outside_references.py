@@ -5,6 +5,7 @@ In each, FILE stands for the path of a file whose content must not be read, and 
 
 from __future__ import annotations
 
+from mmkg.testing import office_files
 from mmkg.testing.hostile_files import R, W, docx, one_page, pdf, stream
 
 _REL = "http://schemas.openxmlformats.org/officeDocument/2006/relationships/"
@@ -33,7 +34,41 @@ def carriers(file: str, url: str) -> dict[str, bytes]:
         out[name] = docx(f"<w:p><w:r><w:t>Carrier {name}</w:t></w:r></w:p>{fill(body)}", made)
     for name, data in _pdfs(file.encode(), url.encode()).items():
         out[name] = data
-    return out
+    return out | _office(file, url)
+
+
+def _office(file: str, url: str) -> dict[str, bytes]:
+    """Slides and sheets whose pictures, media, notes, links, queries and entities lie outside."""
+    entity = f"<!DOCTYPE x [<!ENTITY x SYSTEM 'file://{file}'>]>"
+    links = {
+        "a": ("image", f"{url}/p.png"),
+        "b": ("image", f"file://{file}"),
+        "c": ("video", f"{url}/v.mp4"),
+        "d": ("notesSlide", f"file://{file}"),
+        "e": ("image", f"../../../../../..{file}"),
+    }
+    shapes = office_files.shape("Carrier of links") + "".join(office_files.picture(k, alt="out") for k in "abe")
+    outer = office_files.relations(
+        {
+            "r0": ("worksheet", "worksheets/sheet0.xml"),
+            "x": ("externalLink", f"{url}/other.xlsx"),
+            "t": ("sharedStrings", f"file://{file}"),
+            "u": ("styles", f"../../../..{file}"),
+        }
+    )
+    row = (1, [office_files.cell("A1", "Carrier of links", kind="inlineStr")])
+    web = (2, [office_files.cell("A2", None, formula=f'WEBSERVICE("{url}/w")')])
+    return {
+        "links.pptx": office_files.pptx([shapes], links=links),
+        "entity.pptx": office_files.pptx(
+            [office_files.shape("Carrier of links")],
+            parts={"docProps/core.xml": f"{entity}<cp><title>&x;</title></cp>"},
+        ),
+        "links.xlsx": office_files.xlsx({"S": [row, web]}, parts={"xl/_rels/workbook.xml.rels": outer}),
+        "entity.xlsx": office_files.xlsx(
+            {"S": [row]}, parts={"xl/sharedStrings.xml": f"{entity}<sst><si><t>Carrier &x;</t></si></sst>"}
+        ),
+    }
 
 
 def _page(head: str, body: str) -> str:
