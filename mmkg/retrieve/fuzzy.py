@@ -15,6 +15,7 @@ from mmkg.algorithms.names import Token, tokenize
 from mmkg.algorithms.terms import terms
 from mmkg.algorithms.words import JOINERS, STOP, common_words
 from mmkg.protocols import IndexView
+from mmkg.retrieve import misprint
 
 SHORTEST = 4
 """Letters of a word that may be put right; among shorter ones too many are near each other."""
@@ -22,6 +23,7 @@ LONGEST = 24
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _LOOKALIKES = (("rn", "m"), ("m", "rn"), ("nn", "m"), ("vv", "w"), ("cl", "d"), ("li", "h"), ("ri", "n"), ("ii", "u"))
 _WORD = re.compile(r"[a-z0-9]+")
+_CAPITAL = re.compile(r"[a-z][A-Z](?=[a-z])")
 _NAMED = 1000.0
 """What making a known name of its neighbours weighs, in units that hold the word."""
 
@@ -35,6 +37,17 @@ def mended(question: str, view: IndexView) -> str:
     tokens = tokenize(question)
     changes: dict[int, str] = {}
     for i, token in enumerate(tokens):
+        as_written = question[token.start : token.end]
+        if (
+            as_written.lower() == token.folded
+            and _WORD.fullmatch(token.folded) is not None
+            and len(token.folded) <= LONGEST
+            and not _known(token.folded, view)
+        ):
+            right = _run_together(as_written, view) or misprint.put_right(token.folded, lambda w: _held(w, view))
+            if right:
+                changes[i] = right
+                continue
         if (
             _may_be_misspelt(token.folded)
             and question[token.start : token.end].lower() == token.folded  # no accent, no apostrophe inside
@@ -92,7 +105,18 @@ def _nearest(tokens: Sequence[Token], i: int, changes: dict[int, str], view: Ind
                 scores[candidate] = scores.get(candidate, 0.0) + steps[candidate] * held
         if scores:
             return min(scores, key=lambda c: (-scores[c], c))
-    return _split(tokens[i].folded, view)
+    word = tokens[i].folded
+    return misprint.put_right_twice(word, lambda w: _held(w, view)) or _split(word, view)
+
+
+def _run_together(as_written: str, view: IndexView) -> str:
+    """Two words that were written as one, by the capital inside ("theKraus"), "" if they are not both known or names of the base."""
+    for cut in _CAPITAL.finditer(as_written):
+        parts = [as_written[: cut.end() - 1], as_written[cut.end() - 1 :]]
+        folded = [part.lower() for part in parts]
+        if all(part in STOP or (part.isalpha() and _held([part], view)[0]) for part in folded):
+            return " ".join(parts)
+    return ""
 
 
 def _in_names(
@@ -195,6 +219,8 @@ def _split(word: str, view: IndexView) -> str:
 
 def _cased(before: str, word: str) -> str:
     """The word with the capitals that stood there."""
+    if " " in word and word != word.lower():
+        return word
     if before.isupper() and len(before) > 1:
         return word.upper()
     return word[:1].upper() + word[1:] if before[:1].isupper() else word

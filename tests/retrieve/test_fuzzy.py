@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmkg.evaluate import noise
@@ -61,12 +61,14 @@ def test_what_is_right_or_unknown_stays(question, view):
     assert mended(question, view) == question
 
 
+@settings(deadline=None)  # unknown words cost more on a busy machine
 @given(text=st.text(max_size=60))
 def test_any_text_is_taken_and_mending_again_changes_nothing(text, view):
     once = mended(text, view)
     assert mended(once, view) == once
 
 
+@settings(deadline=None)
 @given(seed=st.integers(0, 500))
 def test_one_slip_in_a_name_is_found_again(seed, view):
     question = "What did Ottoline Brask order from the Brightwater Glassworks?"
@@ -85,3 +87,20 @@ def test_the_ranking_of_a_misspelt_question_is_that_of_the_right_one(retriever_o
 
 def test_an_empty_base_changes_nothing(index_of):
     assert mended("Wher is the habrour of Ottolime?", index_of([])) == "Wher is the habrour of Ottolime?"
+
+
+@pytest.mark.parametrize(
+    ("seen", "meant"),
+    [
+        (
+            "Wbere is tbe cxpcdition thc Brightwater Glassworks paid for?",
+            "Where is the expedition the Brightwater Glassworks paid for?",
+        ),
+        ("Wh0 paid f0r the expediti0n?", "Who paid for the expedition?"),
+        ("Is theHarbour deep?", "Is the Harbour deep?"),
+        ("Who paid forthe expedition?", "Who paid for the expedition?"),
+        ("Is the engine an F100?", "Is the engine an F100?"),
+    ],
+)
+def test_print_that_was_misread_is_read_again(seen, meant, view):
+    assert mended(seen, view) == meant
