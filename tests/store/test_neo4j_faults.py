@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from mmkg.config import Settings
-from mmkg.errors import ConfigError, StoreLockedError, StoreUnavailableError
+from mmkg.errors import ConfigError, StoreError, StoreLockedError, StoreUnavailableError
 from mmkg.extract.names import NameExtractor
 from mmkg.kb import KnowledgeBase
 from mmkg.testing.encoders import HashingEncoder
@@ -105,6 +105,24 @@ def test_nobody_reads_a_part_while_the_base_is_rebuilt(own_server, write, tmp_pa
         # A call that a rebuild ran through is not answered either.
         with pytest.raises(StoreLockedError, match="meanwhile"), reader._server.whole():
             kb.rebuild()
+
+
+def test_a_batch_beyond_the_servers_memory_comes_in_by_halves(own_server, write, tmp_path, monkeypatch) -> None:
+    """Several documents that are too much together are several commits; one that is too much alone is named with the cure."""
+    monkeypatch.setenv("MMKG_CACHE", str(tmp_path / "cache"))
+    place = f"{own_server(db__memory__transaction__max='6m').uri}/neo4j?media={(tmp_path / 'media').as_uri()}"
+    for i in range(6):
+        people = "\n\n".join(f"Person Number{i}x{j} of Town{i}x{j} met Keeper{i}x{j}." for j in range(150))
+        write(f"{i}.md", f"# Book {i}\n\n{people}\n")
+    with open_kb(place, batch_units=10_000) as kb, open_kb(tmp_path / "kb") as folder:
+        report = kb.add(tmp_path / "files")
+        folder.add(tmp_path / "files")
+        assert report.counts == {"added": 6}
+        assert kb.digest() == folder.digest()
+        write("long.md", "\n\n".join(f"Person Name{j}z of Village{j}z met Smith{j}z." for j in range(6000)))
+        with pytest.raises(StoreError, match=r"long.md is more than one transaction.*db.memory.transaction.max"):
+            kb.add(tmp_path / "files")
+        assert kb.digest() == folder.digest()
 
 
 def test_fifty_callers_share_a_pool_of_two(own_server, write, tmp_path, monkeypatch) -> None:

@@ -218,9 +218,9 @@ class Connection:
             )
         if code == "Neo.ClientError.Statement.AccessMode" or "Forbidden" in code:
             return WriteRefusedError(f"the server refused it: {text}", hint="only reading queries run here")
-        if ("No space left" in text or "disk" in text.lower()) and code.startswith(
-            ("Neo.TransientError", "Neo.Database")
-        ):
+        # What a full disk is to the server: it cannot write its log, and does not say why.
+        unwritten = any(words in text for words in ("No space left", "Could not append transaction", "disk", "Disk"))
+        if unwritten and code.startswith(("Neo.TransientError", "Neo.Database")):
             return self._disk_full(text)
         if code.startswith(("Neo.ClientError.Statement", "Neo.ClientError.Procedure")):
             return CypherError(text)
