@@ -22,9 +22,11 @@ from urllib.parse import unquote
 import numpy as np
 
 from mmkg.config import Settings
+from mmkg.encode.prints import picture_print
 from mmkg.encode.sound import SoundEncoder
 from mmkg.encode.speech import SpeechModel
 from mmkg.errors import EncodeError, StoreDamagedError
+from mmkg.extract.kinds import prompts
 from mmkg.hearing import NOT_HEARD, hear
 from mmkg.ingest.message import MESSAGE
 from mmkg.ingest.pool import Outcome, ParserPool
@@ -35,7 +37,7 @@ from mmkg.longfacts import LongFacts
 from mmkg.longtexts import part_vectors, whole
 from mmkg.protocols import Encoder, Extractor, ProgressCallback
 from mmkg.reasons import KEPT, code_of, reason
-from mmkg.schema import STATUSES, document_id, subtitled_blob
+from mmkg.schema import PRINT_SPACE, PROMPTS_KEY, STATUSES, document_id, subtitled_blob
 from mmkg.sounds import encode_sounds
 from mmkg.store.folder.lookups import speaks
 from mmkg.store.folder.writer import FolderWriter, SourceChange
@@ -43,7 +45,7 @@ from mmkg.store.neo4j.commit import REMOVED_MEANWHILE
 from mmkg.store.neo4j.writer import ServerWriter
 from mmkg.tags import with_tags
 from mmkg.texts import content_key, encoder_texts
-from mmkg.types import DocumentFacts, FileReport, NameSpan, Progress, Unit, tags_of
+from mmkg.types import DocumentFacts, FileReport, Modality, NameSpan, Progress, Unit, tags_of
 from mmkg.unpacking import Budget, Container, Unpacked, Unpacker, batches
 
 log = logging.getLogger(__name__)
@@ -470,14 +472,13 @@ class Adder:
                 else:  # find the one that fails, so that its neighbours do not
                     singles = [self._encode([f], [b]) for f, b in zip(documents, buffer, strict=True)]
                     return [o for outs, _ in singles for o in outs], {k: v for _, f in singles for k, v in f.items()}
-        if self.image_encoders:
-            for d, (facts, parsed) in enumerate(zip(documents, buffer, strict=True)):
-                assert parsed.outcome.parsed is not None
-                for unit in facts.units:
-                    if unit.media is None or unit.label != "Image":
-                        continue
-                    data = parsed.outcome.parsed.media.get(unit.media)
-                    outputs[d] |= self._seen(unit.media, parsed.file.path.read_bytes() if data is None else data)
+        for d, (facts, parsed) in enumerate(zip(documents, buffer, strict=True)):
+            assert parsed.outcome.parsed is not None
+            for media in {u.media for u in facts.units if u.media and u.label == "Image"}:
+                data = parsed.outcome.parsed.media.get(media)
+                data = parsed.file.path.read_bytes() if data is None else data
+                outputs[d][bytes.fromhex(media), PRINT_SPACE] = self._print(data)
+                outputs[d] |= self._seen(media, data)
         return outputs, failed
 
     def _text_vectors(self, facts: DocumentFacts) -> dict[tuple[bytes, str], np.ndarray[Any, Any]]:
@@ -506,6 +507,9 @@ class Adder:
             except EncodeError as e:
                 log.warning("no image vector: %s", e)
         return found
+
+    def _print(self, data: bytes) -> np.ndarray[Any, Any]:
+        return picture_print(data, max_pixels=self.settings.limits.pixels)
 
     # ---- committing ----
 
@@ -611,18 +615,39 @@ class Adder:
             ]
 
     def _fill_images(self) -> None:
-        """Vectors for pictures that came in while an image encoder was not there."""
+        """Prints and vectors for pictures that came in while nothing made them, and the prompts that vectors are held against."""
         outputs: dict[tuple[bytes, str], np.ndarray[Any, Any]] = {}
         documents = set()
+        for document, media in self.writer.images_without(PRINT_SPACE):
+            outputs[bytes.fromhex(media), PRINT_SPACE] = self._print(self.writer.blobs.read(media))
+            documents.add(document)
         for encoder in self.image_encoders:
             for document, media in self.writer.images_without(encoder.space.key):
                 found = self._seen(media, self.writer.blobs.read(media), [encoder])
                 if found:
                     documents.add(document)
                 outputs |= found
+            if (
+                not self.writer.has_output(PROMPTS_KEY, encoder.space.key)
+                and (showing := self.writer.documents_with_pictures())
+                and (vectors := self._prompts(encoder)) is not None
+            ):
+                outputs[PROMPTS_KEY, encoder.space.key] = vectors
+                documents |= set(showing)
         if outputs:
             self.writer.add_outputs(outputs)
             self.writer.republish(sorted(documents))
+
+    def _prompts(self, encoder: Encoder) -> np.ndarray[Any, Any] | None:
+        """Vectors of the prompts in a space of pictures: by its own encoder of words, else by the text encoder it goes with."""
+        words = encoder if Modality.TEXT in encoder.modalities else self.text_encoder
+        if words is None or words.space.dim != encoder.space.dim:
+            return None
+        try:
+            return words.encode_query(list(prompts()))
+        except EncodeError as e:
+            log.warning("no vectors of prompts: %s", e)
+            return None
 
     def _fill_sounds(self) -> None:
         """Vectors of how each clip sounds, of the new recordings and of those that came in while no encoder of sounds was there."""

@@ -13,6 +13,7 @@ import scipy.sparse as sp
 
 from mmkg.types import (
     Answer,
+    Depiction,
     Edge,
     Evidence,
     GraphDelta,
@@ -21,6 +22,7 @@ from mmkg.types import (
     NameSpan,
     Node,
     Parsed,
+    PassedOn,
     Progress,
     QueryResult,
     UnitDerivation,
@@ -83,6 +85,19 @@ class Deriver(Protocol):
 
     def derive(self, unit: UnitInput, known: Container[str]) -> UnitDerivation:
         """The unit's mentions, given the title forms of the base."""
+        ...
+
+    def depict(
+        self,
+        units: Sequence[tuple[UnitInput, UnitDerivation]],
+        standings: Mapping[int, Sequence[float]],
+        passed: Mapping[int, Sequence[PassedOn]],
+    ) -> dict[int, tuple[Depiction, ...]]:
+        """What the pictures of a document show, by ordinal of the unit, best first.
+
+        units: the document's with their mentions, in order. standings: ordinal -> for each prompt, by how many standard
+        deviations the picture's vector is nearer to it than to the mean prompt. passed: ordinal -> what near pictures show.
+        """
         ...
 
 

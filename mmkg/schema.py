@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 """Version of the layout of a base in a folder; docs/storage.md lists them. Older ones open, and the first writer brings them up."""
 
 NODE_LABELS = ("Document", "Section", "Chunk", "Image", "Clip", "Unit", "Entity")
@@ -23,6 +23,11 @@ EDGE_TYPES = (
 
 STATUSES = ("added", "updated", "unchanged", "moved", "empty", "skipped", "rejected", "failed")
 """What `add` says of a file. `removed` and `pending` appear only in other reports."""
+
+PRINT_SPACE = "mmkg-print@1"
+"""Under this name the print of a picture (mmkg.algorithms.likeness) is kept with model output; it is no space that is searched."""
+PROMPTS_KEY = hashlib.sha256(b"mmkg prompts 1").digest()
+"""Key under which the vectors of the prompts for kinds of pictures are kept, a set for each space of pictures."""
 
 SENTENCE_ENTITIES = 12
 """CO_OCCURS counts pairs among the first this many entities of a sentence."""

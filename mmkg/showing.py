@@ -8,7 +8,7 @@ from mmkg.algorithms.keys import entity_key
 from mmkg.store.derivation import mention_totals
 from mmkg.store.folder.reader import FolderReader
 from mmkg.store.neo4j.reader import ServerReader
-from mmkg.types import TAG_PREFIX, tags_of
+from mmkg.types import TAG_PREFIX, Edge, tags_of
 
 Reader = FolderReader | ServerReader
 
@@ -79,12 +79,49 @@ def _unit(reader: Reader, id_: str, limit: int) -> dict[str, Any]:
             {"id": e, "name": n, "count": count, "title": title}
             for (e, (count, title)), n in zip(totals.items(), names, strict=True)
         ][:limit],
+        **_picture(reader, id_, limit),
     }
+
+
+def _picture(reader: Reader, id_: str, limit: int) -> dict[str, Any]:
+    """What there is to say of a picture: the words on it and below it, what it shows and why, and pictures near to it."""
+    node = reader.graph.get([id_])[0]
+    if node.label != "Image":
+        return {"picture": None, "depicts": [], "similar": []}
+    shown = reader.graph.neighbors([id_], types=["DEPICTS"], direction="out", limit=limit)
+    names = reader.names([entity_key(e.target) for e in shown])
+    near = reader.graph.neighbors([id_], types=["SIMILAR"], direction="both", limit=limit)
+    others = [e.target if e.source == id_ else e.source for e in near]
+    depicts = [{"id": e.target, "name": n, **_score(e)} for e, n in zip(shown, names, strict=True)]
+    similar = [
+        {"id": o, "document": brief.document.name, **_score(e)}
+        for o, e, brief in zip(others, near, reader.read(others), strict=True)
+    ]
+    return {
+        "picture": {
+            "caption": node.properties.get("caption", ""),
+            "printed": node.properties.get("ocr_text", ""),
+            "width": node.properties.get("width", 0),
+            "height": node.properties.get("height", 0),
+            "sha256": node.properties.get("sha256", ""),
+        },
+        "depicts": sorted(depicts, key=_best),
+        "similar": sorted(similar, key=_best),
+    }
+
+
+def _best(row: dict[str, Any]) -> tuple[float, str]:
+    return -row["score"], row["id"]
+
+
+def _score(edge: Edge) -> dict[str, Any]:
+    return {"score": edge.properties["score"], "reason": edge.properties["reason"]}
 
 
 def _entity(reader: Reader, id_: str, limit: int) -> dict[str, Any]:
     found = reader.entity_details(id_, limit)
     edges = reader.graph.neighbors([id_], types=["MENTIONS"], direction="in", limit=limit)
+    shown = reader.graph.neighbors([id_], types=["DEPICTS"], direction="in", limit=limit)
     return {
         "kind": "entity",
         "id": id_,
@@ -96,6 +133,7 @@ def _entity(reader: Reader, id_: str, limit: int) -> dict[str, Any]:
         "same_as": [{"short": s, "long": x, "reason": r} for s, x, r in found["same_as"]],
         "co_occurs": [{"id": i, "name": n, "count": c} for i, n, c in found["near"]],
         "units": [_brief(e) for e in reader.read([e.source for e in edges])],
+        "pictures": [{"id": e.source, **_score(e)} for e in shown],
     }
 
 

@@ -501,3 +501,22 @@ class UnitDerivation:
     mentions: tuple[MentionRow, ...] = ()
     sentences: tuple[tuple[str, ...], ...] = ()
     aliases: tuple[tuple[str, str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Depiction:
+    """An entity that a picture shows. score: 0..1, three decimals. reason: why, in words."""
+
+    entity: str
+    score: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassedOn:
+    """What a near picture shows by itself. source: its unit id. score, reason: of the SIMILAR edge (copy, same or like)."""
+
+    source: str
+    score: float
+    reason: str
+    depiction: Depiction

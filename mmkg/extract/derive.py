@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -28,7 +28,8 @@ from mmkg.algorithms.names import (
 )
 from mmkg.algorithms.words import ARTICLES, HONORIFICS, INITIALISMS, JOINERS, MONTHS_AND_DAYS
 from mmkg.extract.aliases import Definition, acronyms
-from mmkg.types import MentionRow, UnitDerivation, UnitInput
+from mmkg.extract.depict import depict
+from mmkg.types import Depiction, MentionRow, PassedOn, UnitDerivation, UnitInput
 
 MAX_NAME_TOKENS = 8
 MAX_NAME_CHARACTERS = 80
@@ -71,7 +72,7 @@ class _Name:
 class EntityDeriver:
     """The first implementation of `protocols.Deriver`."""
 
-    version = "names-1"
+    version = "names-1+depicts-1"
 
     def title_forms(self, title: str) -> tuple[str, ...]:
         """Canonical forms under which a title or heading is known, the full form first; () if it names nothing."""
@@ -123,6 +124,15 @@ class EntityDeriver:
             sentences=_sentences(unit, names, pieces),
             aliases=_aliases(names, pieces if prose else ()),
         )
+
+    def depict(
+        self,
+        units: Sequence[tuple[UnitInput, UnitDerivation]],
+        standings: Mapping[int, Sequence[float]],
+        passed: Mapping[int, Sequence[PassedOn]],
+    ) -> dict[int, tuple[Depiction, ...]]:
+        """What each picture of a document shows (mmkg.extract.depict)."""
+        return depict(units, standings, passed)
 
 
 # ---- Candidates --------------------------------------------------------------------------------------------------

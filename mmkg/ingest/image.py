@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mmkg.config import Limits
 from mmkg.errors import LoadError
 from mmkg.ingest.image_meta import read_properties
-from mmkg.ingest.ocr import OcrBudget, OcrLine, ocr_available, read_words
+from mmkg.ingest.ocr import OcrBudget, OcrLine, ocr_available
 from mmkg.ingest.pictures import check_pixels, decode, open_picture, png_bytes
 from mmkg.ingest.raw import Block, Figure, RawDocument
 from mmkg.ingest.textbuild import TextBuilder
@@ -62,8 +62,7 @@ def _read(image: Image, path: Path, media_type: str, limits: Limits, ocr: bool) 
         picture = first if number == 1 else _frame(image, number, limits)
         lines: list[OcrLine] = []
         if reading and not budget.exhausted:
-            lines = read_words(picture)
-            budget.charge(picture.size, lines)
+            lines = budget.read(picture)
         elif reading:
             unread += 1
         span, page = _page(builder, number, picture.size, lines)
@@ -83,6 +82,7 @@ def _read(image: Image, path: Path, media_type: str, limits: Limits, ocr: bool) 
                 words=span,
             )
         )
+    notes += budget.notes()
     if unread:
         notes.append(f"words on {unread} of {shown} pages were not read within the time limit; raise limits.seconds")
     return RawDocument(

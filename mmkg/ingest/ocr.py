@@ -59,10 +59,29 @@ class OcrBudget:
 
     seconds: float
     spent: float = 0.0
+    n_failed: int = 0
+    """Pictures that the engine could not read, mostly for want of memory: the document comes in without their words."""
 
     @property
     def exhausted(self) -> bool:
         return self.spent >= self.seconds
+
+    def read(self, picture: Image) -> list[OcrLine]:
+        """The lines of words in a picture, and what reading them cost charged. [] where the engine fails."""
+        try:
+            found = read_words(picture)
+        except (MissingDependencyError, WeightsError):
+            raise
+        except Exception as e:  # the engine's own errors: out of memory, mostly
+            logger.warning("the words in a picture could not be read: %s", e)
+            self.n_failed += 1
+            found = []
+        self.charge(picture.size, found)
+        return found
+
+    def notes(self) -> list[str]:
+        """What a user should know of the reading."""
+        return [f"the words in {self.n_failed} pictures could not be read"] if self.n_failed else []
 
     def charge(self, size: tuple[int, int], lines: Sequence[OcrLine]) -> None:
         """Record the reading of a picture of that size (pixels) which gave those lines."""
@@ -183,5 +202,7 @@ def _engine() -> Any:
             "Rec.model_path": str(folder / RECOGNISER),
             "Det.limit_type": "max",
             "Det.limit_side_len": _DETECT_SIDE,
+            # Lines of a batch are widened to the longest of them: with one long line, six take six times its memory.
+            "Rec.rec_batch_num": 1,
         }
     )

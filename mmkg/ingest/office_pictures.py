@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from mmkg.config import Limits
 from mmkg.errors import LimitExceededError, LoadError
 from mmkg.ingest.docx_parts import Container
-from mmkg.ingest.ocr import OcrBudget, ocr_available, read_words
+from mmkg.ingest.ocr import OcrBudget, ocr_available
 from mmkg.ingest.pictures import decode, open_picture, png_bytes
 
 MAX_FIGURES = 200
@@ -65,8 +65,7 @@ class Pictures:
                 decode(image)
                 words: list[str] = []
                 if self._reading and not self._budget.exhausted:
-                    lines = read_words(image)
-                    self._budget.charge(image.size, lines)
+                    lines = self._budget.read(image)
                     words = [line.text for line in lines]
                 else:
                     self._unread += 1
@@ -81,7 +80,7 @@ class Pictures:
 
     def notes(self) -> list[str]:
         """What a user should know of the pictures."""
-        out = []
+        out = self._budget.notes()
         if self._damaged:
             out.append(f"{_pictures(self._damaged)} could not be read (damaged, or a format such as EMF)")
         if self._cut:

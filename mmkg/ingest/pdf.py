@@ -12,7 +12,7 @@ from typing import Any
 from mmkg.config import Limits
 from mmkg.errors import LimitExceededError, LoadError
 from mmkg.ingest.layout import inside
-from mmkg.ingest.ocr import OcrBudget, OcrLine, ocr_available, read_words
+from mmkg.ingest.ocr import OcrBudget, OcrLine, ocr_available
 from mmkg.ingest.pdf_blocks import PdfPage, body_size, make_blocks, vocabulary
 from mmkg.ingest.pdf_build import FoundFigure, build_document
 from mmkg.ingest.pdf_figures import Key, covers_page, drawn_objects, find_figures, render, template_pictures
@@ -80,7 +80,8 @@ def load_pdf(path: Path, media_type: str, limits: Limits, ocr: bool) -> RawDocum
         # Pages without text come first: their words are the document's, while those in figures are a help.
         for page in scans:
             figures[page.number].append(_scan_figure(work, page))
-        work.budget = OcrBudget(min(work.budget.seconds - work.budget.spent, limits.seconds * 0.2))
+        left = min(work.budget.seconds - work.budget.spent, limits.seconds * 0.2)
+        work.budget = OcrBudget(left, n_failed=work.budget.n_failed)
         templates = template_pictures([page.drawn for page in pages])
         for page in pages:
             figures[page.number] += _page_figures(work, page, templates)
@@ -269,8 +270,7 @@ def _cut(work: _Work, page: PdfPage, box: Box, kind: str, *, read: bool = True) 
     if work.reading and legible and work.budget.exhausted:
         work.n_unread += 1
     elif work.reading and legible:
-        found = read_words(picture)
-        work.budget.charge(picture.size, found)
+        found = work.budget.read(picture)
         scale = (box[2] - box[0]) / picture.width, (box[3] - box[1]) / picture.height
         words = [OcrLine(text=w.text, box=_placed(w.box, box, scale), confidence=w.confidence) for w in found]
     return FoundFigure(kind=kind, box=box, width=picture.width, height=picture.height, data=data, words=words)
@@ -297,6 +297,7 @@ def _note_missing(work: _Work, pages: Sequence[PdfPage], scans: Sequence[PdfPage
         work.notes.append(
             f"words in {work.n_unread} pictures were not read within the time limit; raise limits.seconds"
         )
+    work.notes += work.budget.notes()
     if work.n_cut:
         work.notes.append(f"{work.n_cut} pictures beyond the limit of one document were not kept")
     if b"%%EOF" not in _ends(path)[1]:

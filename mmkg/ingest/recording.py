@@ -18,7 +18,7 @@ from mmkg.ingest import av_sound
 from mmkg.ingest.av_open import decoded, is_cover, open_media, quiet_threads
 from mmkg.ingest.av_scenes import MOST_FRAMES, KeyFrame, SceneDetector
 from mmkg.ingest.image import hundredths
-from mmkg.ingest.ocr import OcrBudget, ocr_available, read_words
+from mmkg.ingest.ocr import OcrBudget, ocr_available
 from mmkg.ingest.pictures import check_pixels, open_picture
 from mmkg.ingest.raw import Block, Clip, Figure, RawDocument
 from mmkg.ingest.subtitles import embedded_cues
@@ -256,8 +256,7 @@ def _pictures(
         lines: list[Line] = []
         if reading and not budget.exhausted:
             with open_picture(frame.data, limits.pixels) as picture:
-                seen = read_words(picture.convert("RGB"))
-            budget.charge((frame.width, frame.height), seen)
+                seen = budget.read(picture.convert("RGB"))
             if seen:
                 start = builder.paragraph()
                 for n, line in enumerate(seen):

@@ -125,6 +125,14 @@ SHOWN = {
         text=TEXT,
         heading=TEXT,
         entities=some(shape(id=TEXT, name=TEXT, count=COUNT, title=COUNT)),
+        picture={
+            "anyOf": [
+                {"type": "null"},
+                shape(caption=TEXT, printed=TEXT, width=COUNT, height=COUNT, sha256=SHA256),
+            ]
+        },
+        depicts=some(shape(id=TEXT, name=TEXT, score=NUMBER, reason=TEXT)),
+        similar=some(shape(id=TEXT, document=TEXT, score=NUMBER, reason=TEXT)),
     ),
     "entity": shape(
         kind={"const": "entity"},
@@ -137,6 +145,7 @@ SHOWN = {
         same_as=some(shape(short=TEXT, long=TEXT, reason=TEXT)),
         co_occurs=some(shape(id=TEXT, name=TEXT, count=COUNT)),
         units=some(BRIEF),
+        pictures=some(shape(id=TEXT, score=NUMBER, reason=TEXT)),
     ),
 }
 LISTED = shape(

@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 QUERIES = re.findall(
     r"^```cypher\n(.*?)^```", (ROOT / "docs" / "cypher.md").read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
 )
-EMPTY = ("(c:Clip)", "SAME_AS]->")
+EMPTY = ("(c:Clip)", "SAME_AS]->", "SIMILAR]-")
 """What the demo, read without models, may have nothing of."""
 
 

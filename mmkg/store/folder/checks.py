@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from mmkg.algorithms.likeness import PRINT_NUMBERS
+from mmkg.schema import PRINT_SPACE, PROMPTS_KEY
 from mmkg.store.folder.damage import FOLDER, set_aside
 from mmkg.store.folder.writer import FolderWriter, SourceChange
 from mmkg.types import Problem
@@ -24,7 +26,8 @@ _NO_SOURCE = (
 )
 _UNCLAIMED_OUTPUT = (
     "SELECT hex(key), space FROM output o WHERE NOT EXISTS (SELECT 1 FROM unit u WHERE u.key = o.key) "
-    "AND NOT EXISTS (SELECT 1 FROM unit u WHERE u.media = lower(hex(o.key))) ORDER BY 1, 2"
+    "AND NOT EXISTS (SELECT 1 FROM unit u WHERE u.media = lower(hex(o.key))) "
+    f"AND hex(key) <> '{PROMPTS_KEY.hex().upper()}' ORDER BY 1, 2"
 )
 
 
@@ -59,7 +62,8 @@ def check_outputs(writer: FolderWriter) -> Iterator[Problem]:
 
 
 def _dims(writer: FolderWriter) -> dict[str, int | None]:
-    return {key: (entry.get("space") or {}).get("dim") for key, entry in writer.manifest.spaces.items()}
+    dims = {key: (entry.get("space") or {}).get("dim") for key, entry in writer.manifest.spaces.items()}
+    return {**dims, PRINT_SPACE: PRINT_NUMBERS}
 
 
 def check_generations(writer: FolderWriter) -> Iterator[Problem]:

@@ -14,8 +14,9 @@ from mmkg.errors import StoreError
 from mmkg.protocols import GraphStore
 from mmkg.store.folder import derived, graphrows
 from mmkg.store.folder.engine import KGLiteStore
-from mmkg.store.folder.ledger import DERIVED_TABLES, FileRef, Ledger
+from mmkg.store.folder.ledger import DERIVED_TABLES, PICTURE_TABLES, FileRef, Ledger
 from mmkg.store.folder.merge import merge_incidence, merge_text
+from mmkg.store.folder.picturerows import derive_pictures_anew
 from mmkg.store.folder.projection import SegmentWriter
 from mmkg.store.folder.segment import INCIDENCE, TEXT, IncidenceSegment, TextSegment
 from mmkg.store.folder.writer import FolderWriter
@@ -26,7 +27,7 @@ def check_derived(writer: FolderWriter) -> Iterator[Problem]:
     ledger = writer.ledger
 
     def tables() -> dict[str, set[tuple[Any, ...]]]:
-        out = {t: set(ledger.rows(f"SELECT * FROM {t}")) for t in DERIVED_TABLES}
+        out = {t: set(ledger.rows(f"SELECT * FROM {t}")) for t in (*DERIVED_TABLES, *PICTURE_TABLES)}
         out["unit"] = set(
             ledger.rows(
                 "SELECT u.id, u.derived FROM unit u JOIN document d ON d.no = u.document WHERE d.state = 'visible'"
@@ -39,6 +40,7 @@ def check_derived(writer: FolderWriter) -> Iterator[Problem]:
     try:
         for _ in derived.derive_from_scratch(ledger, writer.deriver):
             pass
+        derive_pictures_anew(ledger, writer.deriver)
         after = tables()
     finally:
         ledger.db.execute("ROLLBACK")  # only a look: nothing is changed here

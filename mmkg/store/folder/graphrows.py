@@ -10,6 +10,7 @@ from mmkg.store.derivation import EntityRow, load_derivation
 from mmkg.store.folder.derived import Step
 from mmkg.store.folder.ledger import Ledger
 from mmkg.store.folder.parts import Part, parts
+from mmkg.store.pictures import Depicts, Similar, depicts_edge, similar_edge
 from mmkg.types import Edge, GraphDelta, Node
 
 
@@ -67,7 +68,7 @@ def all_nodes(ledger: Ledger) -> Iterator[Node]:
 
 def count(ledger: Ledger) -> int:
     """About how many nodes and edges the ledger means, for a progress bar: mentions are counted as entities of units. O(base)."""
-    parts = ("entity", "cooccur", "same_as", "section", "unit", "unit", "unit")
+    parts = ("entity", "cooccur", "same_as", "similar", "depicts", "section", "unit", "unit", "unit")
     total = sum(n for (n,) in ledger.rows(" UNION ALL ".join(f"SELECT count(*) FROM {t}" for t in parts)))
     return int(total) + sum(int(n or 0) for (n,) in ledger.rows("SELECT sum(units) FROM entity"))
 
@@ -86,6 +87,10 @@ def all_edges(ledger: Ledger) -> Iterator[Edge]:
         yield graph_rows.pair_edge(a, b, n)
     for short, long, reason in ledger.stream("SELECT short, long, reason FROM same_as"):
         yield graph_rows.same_as_edge((short, long, reason))
+    for row in ledger.stream("SELECT a, b, score, reason FROM similar"):
+        yield similar_edge(Similar(*row))
+    for row in ledger.stream("SELECT image, entity, score, reason FROM depicts"):
+        yield depicts_edge(Depicts(*row))
 
 
 def _id(ledger: Ledger, no: int) -> str:

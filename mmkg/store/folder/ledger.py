@@ -37,6 +37,16 @@ CREATE TABLE heard (
 CREATE INDEX unit_clip ON unit(document) WHERE label = 'Clip';
 """
 """What a recogniser heard in each clip of a recording (its sha256), as JSON rows of start_ms, end_ms, word (format 3)."""
+PICTURE_DDL = """
+CREATE TABLE bucket (key INTEGER NOT NULL, media TEXT NOT NULL, PRIMARY KEY (key, media)) WITHOUT ROWID;
+CREATE TABLE similar (
+  a TEXT NOT NULL, b TEXT NOT NULL, score REAL NOT NULL, reason TEXT NOT NULL, PRIMARY KEY (a, b)) WITHOUT ROWID;
+CREATE INDEX similar_b ON similar(b);
+CREATE TABLE depicts (
+  image TEXT NOT NULL, entity TEXT NOT NULL, score REAL NOT NULL, reason TEXT NOT NULL,
+  PRIMARY KEY (image, entity)) WITHOUT ROWID;
+"""
+"""Edges of pictures, and the buckets that find near ones (format 5; mmkg.store.pictures). Made from the facts and model output."""
 TIME_COLUMNS = ("start_ms INTEGER", "end_ms INTEGER", "times BLOB")
 """Of the table unit, since format 3."""
 
@@ -108,9 +118,11 @@ CREATE TABLE generation (
     + META_DDL
     + HEARD_DDL
     + PART_DDL
+    + PICTURE_DDL
 )
 
 DERIVED_TABLES = ("title_form", "anchor", "entity", "entity_form", "entity_label", "cooccur", "alias", "same_as")
+PICTURE_TABLES = ("bucket", "similar", "depicts")
 
 
 @dataclass(frozen=True, slots=True)

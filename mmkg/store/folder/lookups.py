@@ -126,6 +126,20 @@ class LedgerLookups:
             and not self.ledger.one("SELECT 1 FROM output WHERE key = ? AND space = ?", (bytes.fromhex(media), space))
         ]
 
+    def has_output(self, key: bytes, space: str) -> bool:
+        """Whether model output is kept under this key for a space."""
+        return self.ledger.one("SELECT 1 FROM output WHERE key = ? AND space = ?", (key, space)) is not None
+
+    def documents_with_pictures(self) -> list[str]:
+        """Visible documents with a picture; a list of all."""
+        return [
+            id_
+            for (id_,) in self.ledger.rows(
+                "SELECT DISTINCT d.id FROM unit u JOIN document d ON d.no = u.document "
+                "WHERE u.media IS NOT NULL AND u.label = 'Image' AND d.state = 'visible' ORDER BY d.id"
+            )
+        ]
+
     def documents_without(self, space: str) -> list[str]:
         """Visible documents with a unit that has words but no model output in this space."""
         return [

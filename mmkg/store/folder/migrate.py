@@ -1,7 +1,8 @@
 """From one format of a folder to the next. Run by the first writer that opens an older base, each step in one transaction.
 
 Formats: 1, the manifest lies in manifest.json only; 2, the ledger has a table `meta` with the manifest and the base's own id,
-and writes its format down; 3, units have times, and there is a table `heard`; 4, long texts lie in a table `text_part`. A step may run again after a crash: the
+and writes its format down; 3, units have times, and there is a table `heard`; 4, long texts lie in a table `text_part`; 5, there
+are tables for the edges of pictures, empty until the next `add` derives the base anew. A step may run again after a crash: the
 ledger's own version says what is done.
 """
 
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from mmkg.errors import FormatVersionError
 from mmkg.schema import FORMAT_VERSION
-from mmkg.store.folder.ledger import HEARD_DDL, META_DDL, PART_DDL, TIME_COLUMNS, Ledger
+from mmkg.store.folder.ledger import HEARD_DDL, META_DDL, PART_DDL, PICTURE_DDL, TIME_COLUMNS, Ledger
 from mmkg.store.folder.manifest import Manifest, mend_copy
 
 log = logging.getLogger(__name__)
@@ -74,4 +75,11 @@ def _from_3(root: Path, ledger: Ledger) -> None:
     ledger.db.execute(PART_DDL.replace("CREATE TABLE", "CREATE TABLE IF NOT EXISTS").replace(";", ""))
 
 
-_STEPS: dict[int, Callable[[Path, Ledger], None]] = {1: _from_1, 2: _from_2, 3: _from_3}
+def _from_4(root: Path, ledger: Ledger) -> None:
+    """There are tables for the edges of pictures; the deriver's new version has them filled."""
+    for statement in PICTURE_DDL.replace("CREATE TABLE", "CREATE TABLE IF NOT EXISTS").split(";"):
+        if statement.strip():
+            ledger.db.execute(statement.replace("CREATE INDEX", "CREATE INDEX IF NOT EXISTS"))
+
+
+_STEPS: dict[int, Callable[[Path, Ledger], None]] = {1: _from_1, 2: _from_2, 3: _from_3, 4: _from_4}

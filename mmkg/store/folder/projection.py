@@ -17,6 +17,7 @@ import numpy.typing as npt
 from mmkg.algorithms.keys import entity_key
 from mmkg.algorithms.terms import terms
 from mmkg.protocols import IntArray
+from mmkg.schema import PRINT_SPACE
 from mmkg.store.folder.derived import load_derivation, mention_totals
 from mmkg.store.folder.facts import outputs
 from mmkg.store.folder.ledger import FileRef, Ledger
@@ -231,7 +232,7 @@ def index_row(
         modality=modality_of(unit),
         terms=terms(index_text(facts, unit)),
         n_sentences=len(unit.sentences),
-        vectors={space: x for (_, space), x in mine.items()},
+        vectors={space: x for (_, space), x in mine.items() if space != PRINT_SPACE},
     )
 
 

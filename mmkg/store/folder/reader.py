@@ -20,6 +20,7 @@ from mmkg.algorithms.keys import entity_key
 from mmkg.algorithms.names import fold
 from mmkg.errors import NotFoundError, StoreDamagedError
 from mmkg.reasons import code_of
+from mmkg.schema import PROMPTS_KEY
 from mmkg.store.folder.blobs import Blobs
 from mmkg.store.folder.details import FolderDetails
 from mmkg.store.folder.engine import KGLiteStore
@@ -372,6 +373,7 @@ class FolderReader(FolderDetails):
         sql = "SELECT u.key, u.media FROM unit u JOIN document d ON d.no = u.document WHERE d.id = ?"
         units = self.rows(sql, (document,))
         keys = [k for key, media in units for k in (key, bytes.fromhex(media) if media else None) if k]
+        keys += [PROMPTS_KEY] if any(media for _, media in units) else []
         with self._lock:
             return outputs(self._ledger, keys)
 

@@ -24,6 +24,7 @@ import numpy as np
 from mmkg.errors import NotFoundError, StoreDamagedError, StoreError
 from mmkg.longfacts import LongFacts
 from mmkg.protocols import Deriver, ProgressCallback
+from mmkg.store import pictures
 from mmkg.store.folder import derived, graphrows, snapshots
 from mmkg.store.folder.blobs import Blobs
 from mmkg.store.folder.damage import bad_files, file_sha256, of_later_generation, refs_of, set_aside
@@ -38,6 +39,7 @@ from mmkg.store.folder.lookups import PARTLY, STAGED, LedgerLookups, all_blobs
 from mmkg.store.folder.manifest import Manifest, is_base, load, mend_copy, refuse_newer, save
 from mmkg.store.folder.migrate import migrate
 from mmkg.store.folder.parts import begin, finish, put, set_meta
+from mmkg.store.folder.picturerows import LedgerPictures, derive_pictures_anew
 from mmkg.store.folder.projection import SegmentWriter
 from mmkg.texts import file_name_words
 from mmkg.types import Cue, DocumentFacts, GraphDelta
@@ -378,6 +380,8 @@ class FolderWriter(LedgerLookups):
             deltas = list(old.graph_deltas)
             segments = SegmentWriter(self.root, ledger, no)
             segments.add_documents(again)
+            changed: set[int] = set()
+            entities_gone: set[str] = set()
             # Most publications are one step; a long text comes in in one for each of its parts.
             for n, step in enumerate(derived.steps(ledger, self.deriver, added=added, removed=gone)):
                 failpoint("derived-written")
@@ -393,7 +397,19 @@ class FolderWriter(LedgerLookups):
                 segments.add_units([row for part in step.added for row in segments.unit_rows(part)])
                 segments.add_incidence(u for u in step.change.units if u not in units_gone)
                 failpoint("segment-written")
+                changed |= step.change.units.keys()
+                entities_gone |= step.change.gone
             ledger.db.executemany("UPDATE document SET state = 'visible' WHERE no = ?", [(d,) for d in added])
+            seen = pictures.apply(
+                LedgerPictures(ledger),
+                self.deriver,
+                added=added,
+                removed=gone,
+                touched=again,
+                changed=changed - units_gone,
+                gone=entities_gone,
+            )
+            deltas += self._write_delta(f"graph/delta-{no}-{n + 1}.jsonl.gz", seen.delta())
             ledger.db.executemany("INSERT OR IGNORE INTO dead VALUES (?)", [(u,) for u in sorted(units_gone)])
             published = Published(
                 no,
@@ -518,6 +534,7 @@ class FolderWriter(LedgerLookups):
         with ledger.transaction("rebuild-committed"):
             for _ in derived.derive_from_scratch(ledger, self.deriver):
                 pass
+            derive_pictures_anew(ledger, self.deriver)
             failpoint("rebuild-cleared")
             ledger.db.execute("DELETE FROM dead")
             old = ledger.current()

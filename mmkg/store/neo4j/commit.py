@@ -10,12 +10,13 @@ import numpy as np
 
 from mmkg.errors import NotFoundError
 from mmkg.protocols import Deriver
-from mmkg.store import derivation, graph_rows
+from mmkg.store import derivation, graph_rows, pictures
 from mmkg.store.folder.durable import failpoint
 from mmkg.store.folder.writer import Published, SourceChange
 from mmkg.store.neo4j.connection import Runner
 from mmkg.store.neo4j.facts import document_row, read_facts, unit_rows
 from mmkg.store.neo4j.graph import apply_delta
+from mmkg.store.neo4j.picturerows import ServerPictures
 from mmkg.store.neo4j.rows import ServerRows
 from mmkg.store.neo4j.searchrows import SearchRows
 from mmkg.texts import file_name_words
@@ -71,6 +72,7 @@ def publish(
         generation=generation,
     ).consume()
     tx.run("UNWIND $ids AS i MATCH (u:_Unit {_document: i}) SET u._visible = true", ids=added).consume()
+    see(tx, deriver, generation, added=added, removed=gone, touched=republish, change=change)
     tx.run(
         "UNWIND $ids AS i MATCH (d:_Document {_id: i}) SET d._published = $generation",
         ids=list(republish),
@@ -101,6 +103,7 @@ def replace_facts(
     rows = ServerRows(tx, generation)
     change = derivation.apply(rows, deriver, added=(), removed=[document])
     apply_delta(tx, graph_delta(tx, change, added=(), gone=[document], moved=()))
+    see(tx, deriver, generation, removed=[document], change=change)
     failpoint("derived-written")
     put_outputs(tx, output_rows(outputs))  # before the old units go: what both have stays
     new = list(unit_rows(document, facts))
@@ -113,7 +116,33 @@ def replace_facts(
     failpoint("graph-written")
     tx.run("MATCH (d:_Document {_id: $id}) SET d._published = $n", id=document, n=generation).consume()
     tx.run("MATCH (u:_Unit {_document: $id}) SET u._visible = true", id=document).consume()
+    see(tx, deriver, generation, added=[document], change=change)
     return Outcome(Published(generation, [document], [document]), orphans)
+
+
+def see(
+    tx: Runner,
+    deriver: Deriver,
+    generation: int,
+    *,
+    added: Sequence[str] = (),
+    removed: Sequence[str] = (),
+    touched: Sequence[str] = (),
+    change: derivation.DerivedChange | None = None,
+) -> None:
+    """Edges of pictures, behind the rest of the graph: they are read from it. The removed documents' rows are still there."""
+    change = change or derivation.DerivedChange()
+    seen = pictures.apply(
+        ServerPictures(tx, generation),
+        deriver,
+        added=added,
+        removed=removed,
+        touched=touched,
+        changed=change.units,
+        gone=change.gone,
+    )
+    if seen.gone or seen.new:
+        apply_delta(tx, seen.delta())
 
 
 def put_units(tx: Runner, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -17,6 +17,7 @@ HIDDEN = {
     "_Alias": "_id",
     "_Heard": "_id",
     "_Sentence": "_id",
+    "_Bucket": "_id",
     "_Store": "_name",
 }
 """Labels of mmkg's own rows -> the property that is unique. Their nodes have no relationships, and none of the names that
@@ -44,6 +45,7 @@ _INDEXES = (
     ("_Output", "_key"),
     ("_Heard", "_recording"),
     ("_Sentence", "_document"),
+    ("_Bucket", "_key"),
 )
 
 

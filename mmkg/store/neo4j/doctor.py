@@ -12,13 +12,16 @@ from contextlib import closing
 from pathlib import Path
 
 from mmkg.errors import MMKGError
+from mmkg.schema import PROMPTS_KEY
 from mmkg.store.folder import derived
 from mmkg.store.folder.comparing import compare_graph
 from mmkg.store.folder.doctor import check_speech, fixed, limited, publish_pending, restore
-from mmkg.store.folder.facts import facts_hash, stage
+from mmkg.store.folder.facts import facts_hash, put_outputs, stage
 from mmkg.store.folder.ledger import Ledger
+from mmkg.store.folder.picturerows import derive_pictures_anew
 from mmkg.store.neo4j.facts import unpack
 from mmkg.store.neo4j.graph import Neo4jGraph
+from mmkg.store.neo4j.picturerows import outputs_of_pictures
 from mmkg.store.neo4j.rows import derived_text
 from mmkg.store.neo4j.searchrows import OFF
 from mmkg.store.neo4j.writer import ServerWriter
@@ -39,6 +42,8 @@ def examine(writer: ServerWriter, *, fix: bool = False) -> list[Problem]:
         with ledger.transaction():
             for _ in derived.derive_from_scratch(ledger, writer.deriver):
                 pass
+            put_outputs(ledger, outputs_of_pictures(writer.connection, [PROMPTS_KEY.hex()]))
+            derive_pictures_anew(ledger, writer.deriver)
         problems += limited(_check_derived(writer, ledger))
         problems += limited(compare_graph(ledger, Neo4jGraph(writer.connection)))
     problems += limited(_check_outputs(writer)) + limited(_check_search(writer)) + limited(check_speech(writer))
@@ -90,6 +95,7 @@ def _bring_in(writer: ServerWriter, ledger: Ledger) -> Iterator[Problem]:
             yield Problem(kind="facts-altered", id=row["id"], detail="remove the document and add it again")
         with ledger.transaction():
             no = stage(ledger, row["id"], facts, n_bytes=row["n"])
+            put_outputs(ledger, outputs_of_pictures(writer.connection, [u.media for u in facts.units if u.media]))
             ledger.db.execute("UPDATE document SET state = 'visible' WHERE no = ?", (no,))
             ledger.db.executemany(
                 "INSERT INTO source VALUES (?, ?, NULL, '', '', 0, 0)",

@@ -102,6 +102,19 @@ class ServerLookups:
         rows = self.connection.rows(text, space=space)
         return [(r["id"], r["media"]) for r in rows if "audio" in self.facts(r["id"]).meta]
 
+    def has_output(self, key: bytes, space: str) -> bool:
+        """Whether model output is kept under this key for a space."""
+        text = "MATCH (o:_Output {_id: $id}) RETURN 1 AS one"
+        return bool(self.connection.rows(text, id=f"{key.hex()} {space}"))
+
+    def documents_with_pictures(self) -> list[str]:
+        """Visible documents with a picture; a list of all."""
+        text = (
+            "MATCH (u:_Unit) WHERE u._media IS NOT NULL AND u._label = 'Image' AND u._visible "
+            "RETURN DISTINCT u._document AS id ORDER BY id"
+        )
+        return [row["id"] for row in self.connection.rows(text)]
+
     def documents_without(self, space: str) -> list[str]:
         """Visible documents with a unit that has words but no model output in this space; a list of all."""
         text = (

@@ -18,7 +18,7 @@ import numpy as np
 from mmkg.algorithms.names import fold
 from mmkg.errors import NotFoundError
 from mmkg.reasons import code_of
-from mmkg.schema import section_id
+from mmkg.schema import PROMPTS_KEY, section_id
 from mmkg.store.derivation import load_derivation
 from mmkg.store.folder.index import FolderIndex
 from mmkg.store.folder.reader import MODALITIES
@@ -276,12 +276,14 @@ class ServerReader(ServerLookups):
     def outputs(self, document: str) -> dict[tuple[bytes, str], np.ndarray[Any, Any]]:
         """All model output of a document: (content key, space) -> (n, dim) float16."""
         text = (
-            "MATCH (u:_Unit {_document: $id}) UNWIND [u._key, u._media] AS k WITH DISTINCT k WHERE k IS NOT NULL "
+            "MATCH (u:_Unit {_document: $id}) "
+            "UNWIND [u._key, u._media, CASE WHEN u._media IS NULL THEN null ELSE $prompts END] AS k "
+            "WITH DISTINCT k WHERE k IS NOT NULL "
             "MATCH (o:_Output {_key: k}) RETURN k, o._space AS space, o._n AS n, o._data AS data"
         )
         return {
             (bytes.fromhex(row["k"]), row["space"]): np.frombuffer(row["data"], dtype="<f2").reshape(row["n"], -1)
-            for row in self.connection.rows(text, id=document)
+            for row in self.connection.rows(text, id=document, prompts=PROMPTS_KEY.hex())
         }
 
     def source_rows(self) -> list[dict[str, Any]]:

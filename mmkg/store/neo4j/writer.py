@@ -36,6 +36,7 @@ from mmkg.store.neo4j.commit import (
     read_document,
     record,
     replace_facts,
+    see,
     source_row,
 )
 from mmkg.store.neo4j.connection import Connection, Runner
@@ -313,7 +314,7 @@ class ServerWriter(ServerLookups):
         connection = self.connection
         connection.write(lambda tx: _mark(tx, True))
         for text in (
-            "MATCH (n:Entity|_Entity|_Title|_Alias) CALL (n) { DETACH DELETE n } IN TRANSACTIONS OF 2000 ROWS",
+            "MATCH (n:Entity|_Entity|_Title|_Alias|_Bucket) CALL (n) { DETACH DELETE n } IN TRANSACTIONS OF 2000 ROWS",
             "MATCH (n:Document|Section|Chunk|Image|Clip) CALL (n) { DETACH DELETE n } IN TRANSACTIONS OF 2000 ROWS",
             "MATCH (u:_Unit) CALL (u) { REMOVE u._derived, u._anchors } IN TRANSACTIONS OF 2000 ROWS",
         ):
@@ -330,6 +331,9 @@ class ServerWriter(ServerLookups):
                 apply_delta(tx, graph_delta(tx, change, added=part, gone=(), moved=()))
             if progress:
                 progress(min(i + _CHANGES, len(documents)), len(documents))
+        for i in range(0, len(documents), _CHANGES):
+            with connection.transaction() as tx:
+                see(tx, self.deriver, generation, added=documents[i : i + _CHANGES])
         connection.write(lambda tx: _mark(tx, False, generation))
 
 
