@@ -390,7 +390,9 @@ def _cell(value: Any, *, grouped: bool = False) -> str:
 
 
 def _clean(text: str) -> str:
-    """Without characters that HTML forbids: control characters other than white space, and half surrogates."""
+    """Without characters that HTML forbids (control characters other than white space, half surrogates) or that a terminal
+    acts on when a page is printed there: a carriage return ends a line, marks of direction go, as they do from documents."""
+    text = re.sub("[\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069]", "", text.replace("\r\n", "\n").replace("\r", "\n"))
     return re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]", "\ufffd", text)
 
 
