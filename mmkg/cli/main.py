@@ -41,6 +41,7 @@ _COMMANDS = {
     "eval": "evaluating",
     "demo": "demo",
     "train": "training",
+    "export-encoder": "encoders",
     "completion": "completion",
 }
 
