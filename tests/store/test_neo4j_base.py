@@ -295,3 +295,75 @@ def test_doctor_names_and_mends(open_kb, files, tmp_path) -> None:
     assert all(p.fixed for p in kb.doctor(fix=True))
     assert kb.doctor() == []
     assert kb.digest() == digest
+
+
+def test_spaces_of_pictures_and_a_fitted_bridge(neo4j_url, tmp_path, monkeypatch) -> None:
+    """A second encoder of pictures comes in later; a bridge is fitted, found by a second machine, and taken out again."""
+    import io
+
+    import numpy as np
+    from PIL import Image, PngImagePlugin
+
+    from mmkg.encode.bridge import BridgeEncoder, bridge_space
+    from mmkg.encode.onnx_format import Graph
+    from mmkg.types import Modality
+
+    monkeypatch.setenv("MMKG_CACHE", str(tmp_path / "cache"))
+    graph, rng = Graph(), np.random.default_rng(0)
+    mean = graph.node("Flatten", graph.node("GlobalAveragePool", "pixels"))
+    outs = [
+        graph.node(
+            "Gemm",
+            mean,
+            graph.constant(rng.standard_normal((n, 3)).astype(np.float32)),
+            graph.constant(np.zeros(n, dtype=np.float32)),
+            transB=1,
+        )
+        for n in (1000, 1280)
+    ]
+    network = graph.model(
+        "tiny",
+        inputs={"pixels": ("n", 3, 224, 224)},
+        outputs={outs[0]: ("n", 1000), outs[1]: ("n", 1280)},
+    )
+    text = HashingEncoder()
+    labels = text.encode_document([f"label {i}" for i in range(1000)])
+    bridge = BridgeEncoder(bridge_space(text.space), network, labels, threads=1)
+    eyes = HashingEncoder(name="eyes", modalities=frozenset({Modality.IMAGE}))
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for i in range(22):
+        info, colour = PngImagePlugin.PngInfo(), [(200, 10, 10), (10, 10, 200)][i % 2]
+        info.add_itxt("Description", f"something {'red' if i % 2 == 0 else 'blue'} called thing{i}")
+        out = io.BytesIO()
+        Image.new("RGB", (20, 20), tuple(c + i for c in colour)).save(out, "PNG", pnginfo=info)
+        (folder / f"{i}.png").write_bytes(out.getvalue())
+
+    def open_(*encoders) -> KnowledgeBase:
+        return KnowledgeBase(
+            f"{neo4j_url}?media={(tmp_path / 'media').as_uri()}",
+            settings=Settings(workers=1, ocr=False, sound_encoder="none", speech="none"),
+            text_encoder=text,
+            image_encoder=encoders,
+            extractor=NameExtractor(),
+        )
+
+    with open_(bridge) as kb:
+        kb.add(folder)
+        digest = kb.digest()
+    with open_(bridge, eyes) as kb:
+        kb.add(folder)
+        images = np.flatnonzero(kb.index().unit_modality == 1)
+        assert np.linalg.norm(kb.index().unit_vectors(eyes.space.key, images), axis=1).min() > 0.9
+        report = kb.train_bridge(force=True)
+        assert (report.pictures, report.space in kb.stats()["spaces"]) == (22, True)
+        assert kb.digest() == digest
+    with open_(bridge, eyes) as other:
+        assert report.space in {f.space for f in other.retriever().fields.all}
+        first = (folder / "0.png").read_bytes()
+        assert other.search(image=first, k=1)[0].document.uri.endswith("/0.png")
+        assert other.forget_bridge()
+        assert report.space not in other.stats()["spaces"]
+        assert report.space not in other.index().spaces()
+        assert bridge.space.key in {f.space for f in other.retriever().fields.all}
+        assert other.digest() == digest
