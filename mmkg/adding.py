@@ -25,8 +25,10 @@ from mmkg.config import Settings
 from mmkg.encode.prints import picture_print
 from mmkg.encode.sound import SoundEncoder
 from mmkg.encode.speech import SpeechModel
+from mmkg.encode.text import MINILM
 from mmkg.errors import EncodeError, StoreDamagedError
 from mmkg.extract.kinds import prompts
+from mmkg.extract.language import with_languages
 from mmkg.hearing import NOT_HEARD, hear
 from mmkg.ingest.message import MESSAGE
 from mmkg.ingest.pool import Outcome, ParserPool
@@ -45,7 +47,7 @@ from mmkg.store.neo4j.commit import REMOVED_MEANWHILE
 from mmkg.store.neo4j.writer import ServerWriter
 from mmkg.tags import with_tags
 from mmkg.texts import content_key, encoder_texts
-from mmkg.types import DocumentFacts, FileReport, Modality, NameSpan, Progress, Unit, tags_of
+from mmkg.types import DocumentFacts, FileReport, Modality, NameSpan, Progress, Unit, languages_of, tags_of
 from mmkg.unpacking import Budget, Container, Unpacked, Unpacker, batches
 
 log = logging.getLogger(__name__)
@@ -378,8 +380,11 @@ class Adder:
             for f in files:
                 self._settle(f, "failed", reason=reason("model", f"encoding failed: {e}"))
             return
+        note = ""
+        if languages := languages_of(writer.meta(document)):
+            note = reason("note", _not_english(languages, facts.n_units, self.text_encoder))
         for f in files:
-            self._add_source(f, document)
+            self._add_source(f, document, reason=note)
         self._commit()
 
     def _honest(self, files: Sequence[_File], media_type: str) -> list[_File]:
@@ -411,6 +416,8 @@ class Adder:
             notes = parsed.outcome.parsed.notes
             if self.speech is None and any(u.label == "Clip" for u in facts.units) and speaks(facts.meta):
                 notes = (*notes, NOT_HEARD)
+            if languages := languages_of(facts.meta):
+                notes = (*notes, _not_english(languages, len(facts.units), self.text_encoder))
             note = reason("note", "; ".join(notes)) if notes else ""
             if tags := self._tags_for(files):
                 facts = replace(facts, meta=with_tags(facts.meta, tags))
@@ -435,7 +442,7 @@ class Adder:
                 self._add_source(f, document, reason=note)
 
     def _name(self, documents: Sequence[DocumentFacts]) -> list[DocumentFacts]:
-        """The same facts with the raw names of every unit."""
+        """The same facts with the raw names of every unit, and the language of those that are not in English."""
         pieces = [
             (d, u, start, facts.text[start:end])
             for d, facts in enumerate(documents)
@@ -446,8 +453,11 @@ class Adder:
         for (d, u, start, _), found in zip(pieces, self.extractor.extract([p[3] for p in pieces]), strict=True):
             spans.setdefault((d, u), []).extend(replace(n, start=n.start + start, end=n.end + start) for n in found)
         return [
-            replace(
-                facts, units=tuple(replace(x, names=tuple(spans.get((d, u), ()))) for u, x in enumerate(facts.units))
+            with_languages(
+                replace(
+                    facts,
+                    units=tuple(replace(x, names=tuple(spans.get((d, u), ()))) for u, x in enumerate(facts.units)),
+                )
             )
             for d, facts in enumerate(documents)
         ]
@@ -705,6 +715,15 @@ def fill_text(writer: Writer, encoder: Encoder) -> None:
         }
         writer.add_outputs(outputs)
         writer.republish([document])
+
+
+def _not_english(languages: Mapping[str, Sequence[int]], n_units: int, encoder: Encoder | None) -> str:
+    """What a user must know of a document in another language."""
+    n = sum(len(held) for held in languages.values())
+    note = f"{n} of {n_units} units are in another language ({', '.join(languages)}); the name finder and the stemmer are English"
+    if encoder is not None and encoder.space.name == MINILM.name:
+        note += ", and so is the default encoder: a multilingual one fits in by the setting encoder"
+    return note
 
 
 def _listed(tags: Mapping[str, str]) -> str:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from mmkg.errors import FilterError
 from mmkg.protocols import IndexView
-from mmkg.types import TAG_PREFIX, Modality
+from mmkg.types import LANGUAGES, TAG_PREFIX, Modality, languages_of
 from mmkg.where import Condition, Profile, date_of
 
 Mask = npt.NDArray[np.bool_]
@@ -29,6 +29,10 @@ class ProfileReader(Protocol):
 
     def profiles(self) -> Iterator[tuple[str, str, str, Mapping[str, str], Sequence[str]]]:
         """(id, name, media type, properties, URIs) of every visible document."""
+        ...
+
+    def unit_ids_of(self, document: str) -> list[str]:
+        """Ids of the units of a document, by ordinal."""
         ...
 
     def units_of_kinds(self, kinds: Sequence[str]) -> list[str]:
@@ -65,8 +69,9 @@ class Filters:
     def _of_units(self, condition: Condition, profiles: Sequence[Profile | None]) -> Mask:
         view = self._view
         if condition.field == "modality":
-            wanted = [_MODALITIES.index(Modality(v)) for v in condition.values]
-            found = np.isin(view.unit_modality, wanted)
+            found = of_modalities(view, condition.values)
+        elif condition.field == "lang":
+            found = self._in_languages(condition.values, profiles)
         else:
             files = np.array([p is not None and condition.is_file_kind(p) for p in profiles], dtype=bool)
             found = files[view.unit_document]
@@ -74,6 +79,20 @@ class Filters:
                 at = np.array(view.units_by_id(self._reader.units_of_kinds(kinds)), dtype=np.int64)
                 found[at[at >= 0]] = True
         return ~found if condition.negated else found
+
+    def _in_languages(self, wanted: Sequence[str], profiles: Sequence[Profile | None]) -> Mask:
+        """Units in one of these languages; English is what has no other."""
+        view = self._view
+        found, told = np.zeros(view.n_units, dtype=bool), np.zeros(view.n_units, dtype=bool)
+        for profile in profiles:
+            if profile is None or not (held := languages_of(profile.meta)):
+                continue
+            units = view.units_by_id(self._reader.unit_ids_of(profile.id))
+            for language, ordinals in held.items():
+                at = np.array([units[o] for o in ordinals if o < len(units) and units[o] >= 0], dtype=np.int64)
+                told[at] = True
+                found[at] |= language in wanted
+        return found | ~told if "en" in wanted else found
 
     def _check(self, condition: Condition) -> None:
         name = condition.property
@@ -106,12 +125,18 @@ class Filters:
 
     @cached_property
     def _names(self) -> list[str]:
-        return sorted({key for p in self._profiles if p is not None for key in p.meta})
+        return sorted({key for p in self._profiles if p is not None for key in p.meta if key != LANGUAGES})
+
+
+def of_modalities(view: IndexView, modalities: Sequence[str]) -> Mask:
+    """(n_units,) True for units of these modalities."""
+    wanted = [_MODALITIES.index(Modality(m)) for m in modalities]
+    return np.asarray(np.isin(view.unit_modality, wanted))
 
 
 def names_of(reader: ProfileReader) -> list[str]:
     """Names of the properties and tags that visible documents have, sorted. O(documents)."""
-    return sorted({key for *_, meta, _ in reader.profiles() for key in _folded(meta)})
+    return sorted({key for *_, meta, _ in reader.profiles() for key in _folded(meta) if key != LANGUAGES})
 
 
 def _folded(meta: Mapping[str, str]) -> dict[str, str]:

@@ -8,7 +8,7 @@ from mmkg.algorithms.keys import entity_key
 from mmkg.store.derivation import mention_totals
 from mmkg.store.folder.reader import FolderReader
 from mmkg.store.neo4j.reader import ServerReader
-from mmkg.types import TAG_PREFIX, Edge, tags_of
+from mmkg.types import RESERVED, Edge, languages_of, tags_of
 
 Reader = FolderReader | ServerReader
 
@@ -32,8 +32,9 @@ def _document(reader: Reader, id_: str, limit: int) -> dict[str, Any]:
         "uri": reader.document_ref(id_, found["name"]).uri,
         "media_type": found["media_type"],
         "bytes": found["n_bytes"],
-        "meta": {k: v for k, v in found["meta"].items() if not k.startswith(TAG_PREFIX)},
+        "meta": {k: v for k, v in found["meta"].items() if not k.startswith(RESERVED)},
         "tags": tags_of(found["meta"]),
+        "languages": {language: len(held) for language, held in languages_of(found["meta"]).items()},
         "sections": [{"heading": h, "level": v} for h, v in found["sections"]],
         "units": [_brief(e) for e in reader.read(reader.unit_ids_of(id_))],
         "entities": _top_entities(reader, id_, limit),

@@ -135,6 +135,47 @@ TAG_PREFIX = "tag:"
 """How the names of tags begin among the properties of a document."""
 
 
+LANGUAGES = "lang:units"
+"""The property of a document that says which of its units are in which language other than English: "de 0-14 17, fr 15"."""
+RESERVED = (TAG_PREFIX, "lang:")
+"""How the names of properties begin that no file can give itself."""
+
+
+def pack_ordinals(languages: Mapping[int, str]) -> str:
+    """Ordinals of units by language as one property.
+
+    >>> pack_ordinals({0: "de", 1: "de", 2: "de", 5: "de", 4: "fr"})
+    'de 0-2 5, fr 4'
+    """
+    parts = []
+    for language in sorted(set(languages.values())):
+        runs: list[list[int]] = []
+        for ordinal in sorted(o for o, held in languages.items() if held == language):
+            if runs and runs[-1][1] == ordinal - 1:
+                runs[-1][1] = ordinal
+            else:
+                runs.append([ordinal, ordinal])
+        parts.append(" ".join([language, *(f"{a}-{b}" if b > a else str(a) for a, b in runs)]))
+    return ", ".join(parts)
+
+
+def languages_of(meta: Mapping[str, str]) -> dict[str, list[int]]:
+    """Language -> ordinals of the units in it, from the properties of a document; what cannot be read is left out.
+
+    >>> languages_of({"lang:units": "de 0-2 5, fr 4"})
+    {'de': [0, 1, 2, 5], 'fr': [4]}
+    """
+    out: dict[str, list[int]] = {}
+    for part in filter(None, meta.get(LANGUAGES, "").split(", ")):
+        language, *runs = part.split(" ")
+        held = out.setdefault(language, [])
+        for run in runs:
+            first, _, last = run.partition("-")
+            if first.isdecimal() and (last or first).isdecimal() and int(last or first) - int(first) < 1_000_000:
+                held.extend(range(int(first), int(last or first) + 1))
+    return out
+
+
 def tags_of(meta: Mapping[str, str]) -> dict[str, str]:
     """The tags among the properties of a document, by name, sorted.
 
@@ -148,8 +189,8 @@ def tags_of(meta: Mapping[str, str]) -> dict[str, str]:
 class DocumentFacts:
     """All that is known of one document from its bytes alone (model vectors are kept beside, keyed by content).
 
-    name: title from the content, or "". meta: properties found inside the file (author, camera, ...), never its path; and,
-    under keys that begin with TAG_PREFIX, what a user said of it (no file can: loaders leave such keys out).
+    name: title from the content, or "". meta: properties found inside the file (author, camera, ...), never its path; and, under
+    keys that begin with one of RESERVED, what a user said of it, and the languages of its units (loaders leave such keys out).
     """
 
     media_type: str

@@ -26,6 +26,7 @@ _COMMANDS = {
     "search": "searching",
     "ask": "searching",
     "why-not": "searching",
+    "communities": "searching",
     "cypher": "graph",
     "path": "graph",
     "export": "graph",

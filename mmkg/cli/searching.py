@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,9 +43,9 @@ effort_option = click.option(
 @effort_option
 @click.option(
     "--mode",
-    type=click.Choice(["hybrid", "lexical", "dense", "graph"]),
+    type=click.Choice(["hybrid", "lexical", "dense", "graph", "global"]),
     multiple=True,
-    help="hybrid (default), or lists of one kind alone; several are joined.",
+    help="hybrid (default), or lists of one kind alone; several are joined. global: what the base is about as a whole.",
 )
 @click.option(
     "--explain",
@@ -82,8 +82,10 @@ def search(
         raise click.UsageError("give a text, a picture with --image, a recording with --sound, or a film with --clip")
     if weight is not None and not by_example:
         raise click.UsageError("--weight is for words beside --image, --sound or --clip")
-    if "hybrid" in mode and len(set(mode)) > 1:
-        raise click.UsageError("--mode hybrid stands alone")
+    if {"hybrid", "global"} & set(mode) and len(set(mode)) > 1:
+        raise click.UsageError("--mode hybrid and --mode global stand alone")
+    if "global" in mode and (explain or by_example):
+        raise click.UsageError("--mode global takes a text; each hit says for which theme it stands")
     if explain and by_example:
         raise click.UsageError("--explain is for a text; other hits have their channels anyway")
     conditions = read_where(where)
@@ -168,6 +170,13 @@ def _print_explanation(told: Explanation) -> None:
 @click.option("--model-name", default="default", show_default=True, help="Name of the model at that endpoint.")
 @where_option
 @effort_option
+@click.option(
+    "--mode",
+    type=click.Choice(["hybrid", "lexical", "dense", "graph", "global"]),
+    default="hybrid",
+    show_default=True,
+    help="As for search; global for questions about the whole base.",
+)
 @json_option
 @click.pass_obj
 def ask(
@@ -178,6 +187,7 @@ def ask(
     model_name: str,
     where: tuple[str, ...],
     effort: int | None,
+    mode: str,
     as_json: bool,
 ) -> None:
     """mmkg ask "who designed the ship that found the wreck?"
@@ -194,11 +204,38 @@ def ask(
         generator = ChatGenerator(url, model=model_name, api_key=Secret.from_environment("MMKG_API_KEY"))
     conditions = read_where(where)
     with open_kb(kb) as base:
-        answer = base.ask(question, k=k, generator=generator, where=conditions, effort=effort)
+        answer = base.ask(question, k=k, generator=generator, where=conditions, effort=effort, mode=mode)
     if as_json:
         emit_json(answer_json(answer))
+    elif answer.model == "overview":
+        for sentence in answer.sentences:
+            click.echo(plain(sentence.text))
+        print_answer(replace(answer, text="" if answer.found else answer.text))
     else:
         print_answer(answer)
+
+
+@click.command()
+@click.option("-n", type=click.IntRange(min=1), default=20, show_default=True, help="How many themes.")
+@json_option
+@click.pass_obj
+def communities(kb: str, n: int, as_json: bool) -> None:
+    """mmkg communities
+
+    What the base is about: groups of things that are named together, the largest first. `mmkg ask --mode global` quotes them.
+    """
+    with open_kb(kb) as base:
+        found = base.communities()
+    if as_json:
+        emit_json({"communities": [c.to_json() for c in found[:n]], "n": len(found)})
+        return
+    rows = [
+        (c.number, c.n_units, c.n_documents, c.n_entities, ", ".join(name for _, name in c.entities[:6]))
+        for c in found[:n]
+    ]
+    table(["theme", "units", "documents", "names", "most central"], rows)
+    if not found:
+        click.echo("the base does not name enough things to tell themes apart")
 
 
 @click.command("why-not")

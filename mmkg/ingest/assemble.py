@@ -14,7 +14,7 @@ from mmkg.ingest.references import figure_label, labels_in
 from mmkg.ingest.sentences import split_sentences, trim
 from mmkg.ingest.spoken import with_subtitle_words
 from mmkg.longfacts import tree
-from mmkg.types import TAG_PREFIX, Box, DocumentFacts, Page, Parsed, Section, Span, Unit
+from mmkg.types import RESERVED, Box, DocumentFacts, Page, Parsed, Section, Span, Unit
 
 NAME_CHARACTERS = 300
 """A longer title or heading is cut at white space."""
@@ -65,8 +65,8 @@ def assemble(raw: RawDocument, *, chunk_characters: int = 1_000) -> Parsed:
 
 
 def _own(name: str) -> bool:
-    """Whether a file may have a property of this name: what a user says of it is not the file's to say."""
-    return bool(name) and not clean(name).startswith(TAG_PREFIX)
+    """Whether a file may have a property of this name: what a user says of it, or mmkg, is not the file's to say."""
+    return bool(name) and not clean(name).startswith(RESERVED)
 
 
 def clean(text: str) -> str:

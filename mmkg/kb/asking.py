@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mmkg.protocols import FloatArray, Generator, IndexView
     from mmkg.retrieve.explain import Explanation, Standing
     from mmkg.retrieve.likeness import Example
+    from mmkg.retrieve.overview import Community
     from mmkg.retrieve.retriever import HybridRetriever
     from mmkg.showing import Reader
     from mmkg.training import RankerReport
@@ -173,7 +174,7 @@ class Asks(OpenBase):
         beside a picture. weight: share of the words beside an example, 0 to 1 (None: 0.5).
         modality: text, image, audio, video, or several; None is all. where: filters that hits must pass, as in "kind=pdf",
         ["date>=2020", "tag:project=x"] or {"author": "Ada*"}; docs/search.md has the grammar. effort: 0 (the walk alone) to 3 (three
-        ranked passes); None is the setting. mode: hybrid, or any of lexical, dense, graph. explain: return an Explanation, with
+        ranked passes); None is the setting. mode: hybrid, or any of lexical, dense, graph; or global, for questions about the whole. explain: return an Explanation, with
         the hits, every list, score and time. Raises ValueError for k < 1, another effort or mode, FilterError for a filter that
         cannot be read or names what nothing here has.
         """
@@ -233,6 +234,13 @@ class Asks(OpenBase):
         if not query or not query.strip():
             raise ValueError("give a text or a picture to search for")
         modes = (mode,) if isinstance(mode, str) else tuple(mode)
+        if GLOBAL in modes:
+            if len(set(modes)) > 1 or explain:
+                raise ValueError("mode global stands alone, and is explained by the channel and path of its hits")
+            from mmkg.overview import evidence_of
+
+            view, pairs, inside = self._themes(query, where, wanted)
+            return evidence_of(view, self._read().read, pairs, k, inside)
         query, retriever, within = self._searching(where, question=query)
         if explain:
             return retriever.explain(query, k=k, modalities=wanted, effort=effort, modes=modes, within=within)
@@ -274,6 +282,35 @@ class Asks(OpenBase):
             )
         check(encoder, recorded)
         return key, encode_recording(self.settings, encoder, path)
+
+    def _themes(
+        self, question: str, where: Given | None, modalities: frozenset[Modality] | None
+    ) -> tuple[IndexView, list[tuple[Community, float]], Mask | None]:
+        """The newest generation, its themes in the order of the question, and the mask of what a filter lets through.
+
+        Themes need all of the graph: of a base that a server's own indexes search, its arrays are fetched for this.
+        """
+        from mmkg import overview
+        from mmkg.filtering import Filters
+        from mmkg.where import parse
+
+        conditions = parse(where)
+        with self._lock:
+            view, reader = self.retriever().view, self._read()
+        pairs = overview.ranked(
+            overview.themes(view, self.root), question, view, extractor=self.extractor, encoder=self.text_encoder
+        )
+        return view, pairs, _both(view, Filters(view, reader).mask(conditions), modalities)
+
+    @reads
+    def communities(self) -> list[Community]:
+        """The themes of the base, the largest first: groups of things that are named together, with the units at their centre.
+
+        Made from the newest generation at the first call, and kept; see docs/search.md.
+        """
+        from mmkg.overview import themes
+
+        return themes(self.retriever().view, self.root)
 
     @reads
     def why_not(self, question: str, unit: str, *, k: int = 10, effort: int | None = None) -> Standing:
@@ -328,24 +365,47 @@ class Asks(OpenBase):
         modality: str | Modality | Iterable[str | Modality] | None = None,
         where: Given | None = None,
         effort: int | None = None,
+        mode: str | Iterable[str] = "hybrid",
     ) -> Answer:
         """A short answer whose sentences cite what they stand on, or found=False.
 
-        modality, where, effort: as for `search`. generator: default the extractive one, which calls no model. `answer.evidence` is what it was given.
+        modality, where, effort, mode: as for `search`; with mode "global" and no generator, the themes of the base in the order of
+        the question, k of them at most, each with a sentence from its centre. generator: default the extractive one, which calls no model. `answer.evidence` is what it was given.
         """
         from mmkg.generate.extractive import ExtractiveGenerator
 
         started = time.perf_counter()
-        evidence = self.search(question, k=k, modality=modality, where=where, effort=effort)
-        searched = time.perf_counter()
-        if generator is None:
-            generator = ExtractiveGenerator(encoder=self.text_encoder, extractor=self.extractor)
-        answer = generator.generate(question, evidence)
+        if generator is None and GLOBAL in ((mode,) if isinstance(mode, str) else tuple(mode)):
+            from mmkg import overview
+
+            view, pairs, within = self._themes(question, where, _modalities(modality))
+            answer = overview.answer(question, pairs, view, self._read().read, k, within)
+            searched = time.perf_counter()
+        else:
+            evidence = self.search(question, k=k, modality=modality, where=where, effort=effort, mode=mode)
+            searched = time.perf_counter()
+            if generator is None:
+                generator = ExtractiveGenerator(encoder=self.text_encoder, extractor=self.extractor)
+            answer = generator.generate(question, evidence)
         reader = self._read()
         citations = tuple(replace(c, locator=_refined(reader, c.document.id, c.locator)) for c in answer.citations)
         done = time.perf_counter()
         timings = {"search": searched - started, "answer": done - searched, **answer.timings}
         return replace(answer, citations=citations, timings={k: round(v, 4) for k, v in timings.items()})
+
+
+GLOBAL = "global"
+"""The mode for questions about the whole base; see mmkg.overview."""
+
+
+def _both(view: IndexView, within: Mask | None, modalities: frozenset[Modality] | None) -> Mask | None:
+    """The mask of a filter and of modalities together; None if there is neither."""
+    if modalities is None:
+        return within
+    from mmkg.filtering import of_modalities
+
+    held = of_modalities(view, sorted(modalities))
+    return held if within is None else held & within
 
 
 def _modalities(value: str | Modality | Iterable[str | Modality] | None) -> frozenset[Modality] | None:

@@ -109,6 +109,7 @@ SHOWN = {
         bytes=COUNT,
         meta={"type": "object", "additionalProperties": TEXT},
         tags={"type": "object", "additionalProperties": TEXT},
+        languages={"type": "object", "additionalProperties": COUNT},
         sections=some(shape(heading=TEXT, level=COUNT)),
         units=some(BRIEF),
         entities=some(shape(id=TEXT, name=TEXT, count=COUNT)),
@@ -188,7 +189,9 @@ SALVAGED = shape(
     digest=SHA256,
     counts={"type": "object", "additionalProperties": {"type": "integer", "minimum": 1}},
     sources=some(shape(uri=URI, id=TEXT, status={"enum": ["whole", "partial", "read again", "lost"]}, reason=TEXT)),
-    rows=shape(**dict.fromkeys(("document", "section", "page", "unit", "output", "source", "heard"), COUNT)),
+    rows=shape(
+        **dict.fromkeys(("document", "section", "page", "text_part", "unit", "output", "source", "heard"), COUNT)
+    ),
     unclaimed=some(SHA256),
 )
 REMOVED = shape(removed=some(shape(uri=URI, id=SHA256)), purged={"anyOf": [{"type": "null"}, COMPACTION]})
@@ -341,6 +344,23 @@ def test_tag_and_filter(as_json, run, files, tmp_path):
     assert run("add", files, "--tag", "novalue", kb=kb).exit_code == 2
     unknown = run("search", "light", "--where", "tag:projekt=x", kb=kb)
     assert unknown.exit_code == 1 and "did you mean tag:project?" in unknown.stderr
+
+
+def test_communities_and_global(as_json, run, base):
+    theme = shape(
+        number=COUNT,
+        name=TEXT,
+        entities=some(shape(id=TEXT, name=TEXT)),
+        n_entities=COUNT,
+        n_units=COUNT,
+        n_documents=COUNT,
+        units=some(TEXT),
+        sentences=some({"type": "integer"}),
+    )
+    holds(as_json("communities", kb=base), shape(communities=some(theme), n=COUNT))
+    holds(as_json("search", "what is it about?", "--mode", "global", kb=base), shape(hits=some(HIT)))
+    holds(as_json("ask", "what is it about?", "--mode", "global", kb=base), ANSWER)
+    assert run("search", "x", "--mode", "global", "--mode", "dense", kb=base).exit_code == 2
 
 
 def test_why_not(as_json, base):

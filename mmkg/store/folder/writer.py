@@ -42,7 +42,7 @@ from mmkg.store.folder.parts import begin, finish, put, set_meta
 from mmkg.store.folder.picturerows import LedgerPictures, derive_pictures_anew
 from mmkg.store.folder.projection import SegmentWriter
 from mmkg.texts import file_name_words
-from mmkg.types import Cue, DocumentFacts, GraphDelta
+from mmkg.types import LANGUAGES, Cue, DocumentFacts, GraphDelta, languages_of, pack_ordinals
 
 log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -211,11 +211,17 @@ class FolderWriter(LedgerLookups):
             rows = self.ledger.rows(f"SELECT no FROM document d WHERE id = ? AND {PARTLY}", (document,))
             self._delete_documents([no for (no,) in rows], keep_outputs=True)
             no = begin(self.ledger, document, facts, n_bytes=n_bytes)
+        languages: dict[int, str] = {}
         for part, outputs in parts:
+            languages |= {o: language for language, held in languages_of(part.meta).items() for o in held}
             with self.ledger.transaction("facts-staged"):
                 put(self.ledger, no, document, part, facts)
                 put_outputs(self.ledger, outputs)
         with self.ledger.transaction("facts-staged"):
+            if languages:
+                set_meta(
+                    self.ledger, no, dict(sorted({**facts.head.meta, LANGUAGES: pack_ordinals(languages)}.items()))
+                )
             finish(self.ledger, no)
             self._await(document, uris)
 
