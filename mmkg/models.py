@@ -183,8 +183,8 @@ class Models:
             wanted = replace(wanted, deriver=version)
         if wanted != manifest:
             writer.set_manifest(wanted)
-        for key in overtaken:
-            writer.drop_space(key)  # the index follows as the pictures get their vectors of the space that is used now
+        if any([writer.drop_space(key) for key in overtaken]):
+            writer.rebuild()  # what hangs on vectors in the derived layer cannot be found by vectors that are gone
         return replace(settings, chunk_characters=wanted.chunk_characters)
 
     def differences(self, manifest: Manifest) -> list[Problem]:
