@@ -282,14 +282,15 @@ def test_edges_in_a_folder(tmp_path):
 @pytest.mark.neo4j
 def test_edges_on_a_server(tmp_path, neo4j_url):
     made = []
+    address = f"{neo4j_url}?media=file://{tmp_path}/media"
 
     def open_base(name):
         if made:
-            with KnowledgeBase(neo4j_url) as kb:
+            with KnowledgeBase(address) as kb:
                 kb.remove(tmp_path / "files")
                 assert edges(kb) == ((), ()) and kb.cypher("MATCH (b:_Bucket) RETURN count(b) AS n").rows == ((0,),)
         made.append(name)
-        return KnowledgeBase(f"{neo4j_url}?media=file://{tmp_path}/media", **encoders())
+        return KnowledgeBase(address, **encoders())
 
     through_changes(open_base, tmp_path / "files")
 
