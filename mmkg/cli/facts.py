@@ -13,6 +13,7 @@ OF_A_FILE = {
     "pages": "pages of one document",
     "pixels": "width x height of one picture, checked before it is decoded",
     "expanded_bytes": "what a container or PDF stream may unpack to",
+    "members": "files of one archive",
     "characters": "text of one document; plain text that is read in parts has no such limit",
     "media_seconds": "length of one recording, as decoded",
     "seconds": "work of the parser on one file",

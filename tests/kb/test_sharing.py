@@ -156,14 +156,14 @@ def test_another_space_is_refused_before_the_first_write_and_the_first_search(pa
 def test_a_base_made_without_an_encoder_gets_vectors_when_one_is_there(page, write, tmp_path):
     with opened(tmp_path / "kb") as kb:
         kb.add(page)
-        assert kb.stats()["spaces"] == []
+        assert not [s for s in kb.stats()["spaces"] if s.startswith("hashing")]
         assert {c.name for h in kb.search("Elias Crane") for c in h.channels} == {"bm25"} or kb.search("Elias Crane")
         digest = kb.digest(deep=True)
     encoder = HashingEncoder()
     with opened(tmp_path / "kb", encoder) as kb:
         assert kb.search("Elias Crane"), "before it has vectors, words and graph do"
         kb.add(write("b.md", "# Elias Crane\n\nElias Crane built bridges.\n"))
-        assert kb.stats()["spaces"] == [encoder.space.key]
+        assert encoder.space.key in kb.stats()["spaces"]
         missing = [p for p in kb.doctor() if p.kind == "output-missing"]
         fixed = kb.doctor(fix=True)
         assert all(p.fixed for p in fixed if p.kind == "output-missing")

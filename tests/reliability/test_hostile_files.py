@@ -113,7 +113,9 @@ class Batch:
         assert len(whole) == len(by_uri) == n_files - n_hidden
         for uri in self.good:
             assert by_uri[uri].status == "added" and not by_uri[uri].reason, by_uri[uri]
-        hit = kb.search("Who lit the lighthouse at Cape Example7?", k=3, mode="lexical")[0]  # its words alone: these vectors mean nothing
+        hit = kb.search("Who lit the lighthouse at Cape Example7?", k=3, mode="lexical")[
+            0
+        ]  # its words alone: these vectors mean nothing
         assert "Number7" in hit.text
         assert [p for p in kb.doctor() if is_problem(p)] == []
         for document in kb.documents():

@@ -59,6 +59,7 @@ def compact(writer: FolderWriter, *, wait_s: float = 10.0, progress: ProgressCal
     started = time.monotonic()
     before = sizes(writer.root)
     (writer.root / "communities.json").unlink(missing_ok=True)  # names of what may be gone; made anew when asked for
+    failpoint("themes-forgotten")
     tell = _Teller(progress)
     writer.mending(lambda: _rewrite(writer, tell))
     tell.step("ledger")

@@ -38,6 +38,7 @@ def failpoint(name: str) -> None:
 
 FAILPOINTS = (
     "base-folder-made",
+    "themes-forgotten",
     "leftover-removed",
     "ledger-created",
     "migrated",

@@ -164,6 +164,8 @@ class ServerWriter(ServerLookups):
             "MATCH (u:_Unit) WHERE (u._media = key OR u._key = key) AND u._visible RETURN DISTINCT u._document AS id ORDER BY id"
         )
         found = [str(row["id"]) for row in self.connection.rows(text, space=space)]
+        seen = "MATCH (s:_Store {_name: 'base'}) MATCH (d:_Document) WHERE d._id IN $ids SET d._published = s._generation + 1"
+        self.connection.write(lambda tx: tx.run(seen, ids=found).consume())
         drop = "MATCH (o:_Output) WHERE o._space = $space WITH o LIMIT $n DELETE o RETURN count(*) AS n"
         while self.connection.write(lambda tx: tx.run(drop, space=space, n=_UNITS).single(strict=True)["n"]):
             pass
