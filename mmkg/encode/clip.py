@@ -274,16 +274,3 @@ def revision_of(files: Sequence[Path], preparation: Preparation) -> str:
         except OSError as e:
             raise WeightsError(f"cannot read {file}: {e.strerror or e}") from e
     return total.hexdigest()[:12]
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """An object from a JSON file, {} where there is none. Raises WeightsError."""
-    if not path.is_file():
-        return {}
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as e:
-        raise WeightsError(f"cannot read {path}: {e}") from e
-    if not isinstance(data, dict):
-        raise WeightsError(f"{path}: expected an object, got {type(data).__name__}")
-    return data

@@ -44,7 +44,7 @@ class OnnxClipEncoder:
     runtime = "onnx-fp32"
 
     def __init__(self, folder: Path, *, max_pixels: int = 100_000_000, threads: int | None = None) -> None:
-        from mmkg.encode.clip import read_json
+        from mmkg.encode.weights import read_json
 
         meta = read_json(folder / META)
         try:

@@ -7,10 +7,11 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-from mmkg.encode.clip import Named, read_json
+from mmkg.encode.clip import Named
 from mmkg.encode.pictures import Preparation
 from mmkg.encode.text_named import offline
 from mmkg.encode.text_torch import INSTALL_TORCH
+from mmkg.encode.weights import read_json
 from mmkg.errors import ConfigError, MissingDependencyError, WeightsError
 
 

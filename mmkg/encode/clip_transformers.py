@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmkg.encode.clip import read_json
 from mmkg.encode.pictures import Preparation
 from mmkg.encode.text_named import offline
 from mmkg.encode.text_torch import INSTALL_TORCH
+from mmkg.encode.weights import read_json
 from mmkg.errors import ConfigError, MissingDependencyError, WeightsError
 
 KINDS = ("clip", "siglip")

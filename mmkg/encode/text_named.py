@@ -88,41 +88,29 @@ def _revision(files: Sequence[Path]) -> str:
     return total.hexdigest()[:12]
 
 
-def _json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as e:
-        raise WeightsError(f"cannot read {path}: {e}") from e
-    if not isinstance(data, dict):
-        raise WeightsError(f"{path}: expected an object, got {type(data).__name__}")
-    return data
-
-
 def _width(folder: Path) -> int:
     """Dimension of the model's vectors by its configuration, 0 where there is none."""
-    width = _json(folder / "config.json").get("hidden_size", 0)
+    width = weights.read_json(folder / "config.json").get("hidden_size", 0)
     return width if isinstance(width, int) else 0
 
 
 def _described(folder: Path, space: Space) -> Space:
     """The space with pooling, prefixes and length as the folder's own files give them."""
-    pooling = _json(folder / "1_Pooling" / "config.json")
+    pooling = weights.read_json(folder / "1_Pooling" / "config.json")
     if pooling.get("pooling_mode_cls_token") or pooling.get("pooling_mode") == "cls":
         space = replace(space, pooling="cls")
-    prompts = _json(folder / "config_sentence_transformers.json").get("prompts") or {}
+    prompts = weights.read_json(folder / "config_sentence_transformers.json").get("prompts") or {}
     space = replace(
         space,
         query_prefix=str(prompts.get("query") or ""),
         document_prefix=str(prompts.get("document") or prompts.get("passage") or ""),
     )
-    length = _json(folder / "sentence_bert_config.json").get("max_seq_length") or _json(folder / "config.json").get(
-        "max_position_embeddings"
-    )
+    length = weights.read_json(folder / "sentence_bert_config.json").get("max_seq_length") or weights.read_json(
+        folder / "config.json"
+    ).get("max_position_embeddings")
     if isinstance(length, int):
         space = replace(space, max_tokens=min(length, 512))
-    own = _json(folder / OVERRIDES)
+    own = weights.read_json(folder / OVERRIDES)
     known = {"name": str, "pooling": str, "query_prefix": str, "document_prefix": str, "max_tokens": int, "dim": int}
     for key, value in own.items():
         if key not in known or type(value) is not known[key]:

@@ -10,10 +10,12 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import importlib.util
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mmkg.errors import MissingDependencyError, WeightsError
 
@@ -132,3 +134,16 @@ def cache_dir(environ: Mapping[str, str] | None = None) -> Path:
     if own := environ.get("MMKG_CACHE"):
         return Path(own)
     return Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mmkg"
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """An object from a JSON file, {} where there is none. Raises WeightsError."""
+    if not path.is_file():
+        return {}
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as e:
+        raise WeightsError(f"cannot read {path}: {e}") from e
+    if not isinstance(data, dict):
+        raise WeightsError(f"{path}: expected an object, got {type(data).__name__}")
+    return data

@@ -158,7 +158,8 @@ class ServerWriter(ServerLookups):
         self.connection.write(work)
 
     def drop_space(self, space: str) -> list[str]:
-        """Forget all model output of a space; returns the documents that had some. Readers have it until they are published again."""
+        """Forget all model output of a space; returns the documents that had some. `rebuild` must follow:
+        with the generation it makes, readers fetch their arrays anew."""
         text = (
             "MATCH (o:_Output) WHERE o._space = $space WITH o._key AS key "
             "MATCH (u:_Unit) WHERE (u._media = key OR u._key = key) AND u._visible RETURN DISTINCT u._document AS id ORDER BY id"
