@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from mmkg.adding import Writer
 from mmkg.errors import StoreDamagedError, StoreError
 from mmkg.showing import Reader
+from mmkg.store.changes import SourceChange
 from mmkg.store.folder.manifest import Manifest
-from mmkg.store.folder.writer import SourceChange
 
 log = logging.getLogger(__name__)
 

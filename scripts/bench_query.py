@@ -86,7 +86,7 @@ def seed_page(root: Path, page: Page) -> None:
 
 def publish(writer: Any, pages: Sequence[Page], extractor: Any, centres: Any, space: str, rng: Any) -> None:
     """Stage the pages one by one and publish them together, as an `add` does."""
-    from mmkg.store.folder.writer import SourceChange
+    from mmkg.store.changes import SourceChange
     from mmkg.texts import content_key, encoder_texts
 
     changes = []

@@ -1,4 +1,4 @@
-"""Which speech recogniser a setting means on this machine, and its files, checked. It runs in a process of its own (mmkg.hearing).
+"""Which speech recogniser a setting means on this machine, and its files, checked. It runs in a process of its own (mmkg.adding.hearing).
 
 Whisper in CTranslate2's form: a flat binary of tensors and JSON beside it, nothing that runs when it is read.
 """

@@ -1,7 +1,7 @@
 """Sound and video files: clips that cover the recording, key frames with the words on them, and what the file says of itself.
 
 One pass over the file; nothing is kept but 2 bytes for 20 ms of sound, a small copy of the last frame, and the key frames.
-What is said is no matter of this loader: subtitles inside the file are taken, recognition comes later (mmkg.hearing).
+What is said is no matter of this loader: subtitles inside the file are taken, recognition comes later (mmkg.adding.hearing).
 """
 
 from __future__ import annotations

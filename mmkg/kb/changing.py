@@ -92,8 +92,8 @@ class Changes(Upkeep):
         purge: then `compact`, so that no file of the base holds their bytes any more. Raises NotFoundError if a name fits
         nothing (then nothing is removed), and with purge StoreLockedError if someone still reads the state before.
         """
+        from mmkg.store.changes import SourceChange
         from mmkg.store.folder.durable import failpoint
-        from mmkg.store.folder.writer import SourceChange
 
         with self._turn, self._writer(wait_s=wait_s) as writer:
             uris: dict[str, str] = {}

@@ -207,21 +207,18 @@ class OpenBase:
         tags: Mapping[str, str] | None = None,
     ) -> Adder:
         """One run of `add` with the models of this base. Raises EncoderMismatchError, ConfigError."""
-        from mmkg.adding import Adder
+        from mmkg.adding import Adder, Readers
 
         self.settings = self._models.agree(writer, self.settings)
-        return Adder(
-            writer,
-            self.settings,
+        readers = Readers(
             extractor=self.extractor,
-            text_encoder=self.text_encoder,
-            image_encoders=self._models.seeing(writer.manifest),
+            text=self.text_encoder,
+            images=tuple(self._models.seeing(writer.manifest)),
             speech=self._models.speech,
-            sound_encoder=self.sound_encoder,
-            progress=progress,
-            uris=uris,
-            tags=tags,
+            sounds=self.sound_encoder,
+            pixels=self.settings.limits.pixels,
         )
+        return Adder(writer, self.settings, readers, progress=progress, uris=uris, tags=tags)
 
     def _only_in_a_folder(self) -> None:
         if self._server is not None:

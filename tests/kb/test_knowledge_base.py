@@ -145,6 +145,23 @@ def test_hidden_files_and_the_base_itself_are_left_out_unless_named(make_kb, wri
     assert kb.add(hidden).counts == {"added": 1}
 
 
+def test_a_picture_that_goes_while_its_batch_is_named_fails_alone(tmp_path, folder):
+    class Meanwhile(NameExtractor):
+        """Names as ever, but another program deletes the picture just now."""
+
+        def extract(self, texts):
+            (folder / "sea.png").unlink(missing_ok=True)
+            return super().extract(texts)
+
+    settings = Settings(workers=1, image_encoder="none")
+    with KnowledgeBase(tmp_path / "kb", settings=settings, text_encoder=HashingEncoder(), extractor=Meanwhile()) as kb:
+        report = kb.add(folder)
+        assert report.counts == {"added": 4, "failed": 1}
+        (failed,) = [d for d in report.documents if d.status == "failed"]
+        assert failed.uri.endswith("sea.png") and failed.reason_code == "unreadable"
+        assert len(kb.documents()) == 4 and not kb.doctor()
+
+
 def test_prune_drops_only_what_is_gone_under_the_folder(own, folder, write):
     outside = write("outside.md", "# Outside\n\nElsewhere.\n", folder="other")
     own.add(outside)

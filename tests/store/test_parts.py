@@ -44,7 +44,7 @@ def text_of(chance: random.Random, paragraphs: int) -> str:
 @pytest.fixture
 def small_parts(monkeypatch):
     """Texts are long from 2,000 bytes on, and a part has at most 1,500 characters; parsed in this process."""
-    import mmkg.adding
+    import mmkg.adding.run
 
     monkeypatch.setattr(longtext, "LONG_BYTES", 2_000)
     monkeypatch.setattr(longtext, "PART", 1_500)
@@ -65,7 +65,7 @@ def small_parts(monkeypatch):
             for path in paths:
                 yield parsed(Path(path), as_parts=PoolHere.as_parts)
 
-    monkeypatch.setattr(mmkg.adding, "ParserPool", PoolHere)
+    monkeypatch.setattr(mmkg.adding.run, "ParserPool", PoolHere)
     return PoolHere
 
 

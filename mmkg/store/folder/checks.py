@@ -6,8 +6,10 @@ from collections.abc import Iterator
 
 from mmkg.algorithms.likeness import PRINT_NUMBERS
 from mmkg.schema import PRINT_SPACE, PROMPTS_KEY
+from mmkg.store.changes import SourceChange
+from mmkg.store.folder import leftovers
 from mmkg.store.folder.damage import FOLDER, set_aside
-from mmkg.store.folder.writer import FolderWriter, SourceChange
+from mmkg.store.folder.writer import FolderWriter
 from mmkg.types import Problem
 
 _DANGLING = {
@@ -68,7 +70,7 @@ def _dims(writer: FolderWriter) -> dict[str, int | None]:
 
 def check_generations(writer: FolderWriter) -> Iterator[Problem]:
     """Files of generations past the ledger's: it was put back alone, or lost its log. And what was moved aside before."""
-    for name in writer.later_files():
+    for name in leftovers.later_files(writer.root, writer.ledger):
         detail = f"the ledger is at generation {writer.ledger.current().no}: it is older than this file; add again what is missing"
         yield Problem(kind="generations-disagree", id=name, detail=detail)
     folder = writer.root / FOLDER
@@ -116,5 +118,5 @@ def mend_rows(writer: FolderWriter, kinds: set[str]) -> set[str]:
                     f"DELETE FROM output WHERE space = ?{wrong}", (space, dims[space]) if wrong else (space,)
                 )
     if "generations-disagree" in kinds:
-        set_aside(writer.root, writer.later_files())
+        set_aside(writer.root, leftovers.later_files(writer.root, writer.ledger))
     return settled

@@ -22,6 +22,7 @@ import numpy as np
 
 from mmkg.errors import MMKGError, NotFoundError, StoreError
 from mmkg.protocols import Deriver, ProgressCallback
+from mmkg.store.changes import SourceChange
 from mmkg.store.folder.backup import apart, aside_of
 from mmkg.store.folder.blobs import Blobs
 from mmkg.store.folder.durable import sync_folder
@@ -31,7 +32,7 @@ from mmkg.store.folder.ledger import Ledger
 from mmkg.store.folder.manifest import Manifest
 from mmkg.store.folder.rawpages import RawPages, Value
 from mmkg.store.folder.segment import TextSegment
-from mmkg.store.folder.writer import FolderWriter, SourceChange
+from mmkg.store.folder.writer import FolderWriter
 from mmkg.types import DocumentFacts, Progress
 
 STATUSES = ("whole", "partial", "read again", "lost")

@@ -20,9 +20,9 @@ from typing import Any
 from mmkg.errors import QueryLimitError, StoreError, StoreLockedError, StoreUnavailableError
 from mmkg.protocols import Deriver, ProgressCallback
 from mmkg.store import derivation
+from mmkg.store.changes import Published, SourceChange
 from mmkg.store.folder.durable import failpoint
 from mmkg.store.folder.manifest import Manifest
-from mmkg.store.folder.writer import Published, SourceChange
 from mmkg.store.neo4j import base
 from mmkg.store.neo4j.commit import (
     Outcome,

@@ -106,7 +106,7 @@ class Kept:
     @classmethod
     def make(cls, folders: list[Path], scratch: Path, *, real: bool = True) -> Kept:
         """Parse, name and encode every file below the folders once. real: by the packaged models, else by those of tests."""
-        import mmkg.adding
+        import mmkg.adding.run
         from mmkg.config import Settings
         from mmkg.kb import KnowledgeBase
 
@@ -122,7 +122,7 @@ class Kept:
 
             encoder, extractor = _Recorded(HashingEncoder()), _Recorded(NameExtractor())
         outcomes = {}
-        pool = mmkg.adding.ParserPool
+        pool = mmkg.adding.run.ParserPool
 
         class RecordingPool(pool):
             def map(self, paths, **options):
@@ -131,7 +131,7 @@ class Kept:
                     yield outcome
 
         with (
-            mock.patch.object(mmkg.adding, "ParserPool", RecordingPool),
+            mock.patch.object(mmkg.adding.run, "ParserPool", RecordingPool),
             KnowledgeBase(scratch, settings=settings, text_encoder=encoder, extractor=extractor) as kb,
         ):
             for folder in folders:
@@ -176,13 +176,13 @@ class Kept:
 
     def install(self) -> None:
         """Put the replaying parts where the package looks for the real ones, for this process."""
-        import mmkg.adding
+        import mmkg.adding.run
         import mmkg.encode.registry
         import mmkg.extract.names
 
         self._patches = ExitStack()
         for module, name, part in (
-            (mmkg.adding, "ParserPool", self.pool),
+            (mmkg.adding.run, "ParserPool", self.pool),
             (mmkg.encode.registry, "load_text_encoder", lambda settings: self.encoder()),
             (mmkg.extract.names, "load_extractor", self.extractor),
         ):

@@ -23,7 +23,7 @@ from relkit.kept import SETTINGS, Kept, Live
 def preload() -> None:
     """What a child would import; no thread may be running when it is forked."""
 
-    import mmkg.adding
+    import mmkg.adding.run
     import mmkg.cli.documents
     import mmkg.cli.main
     import mmkg.cli.upkeep
