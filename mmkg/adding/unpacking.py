@@ -11,13 +11,13 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from types import TracebackType
 from typing import Any
 
 from mmkg.config import Settings
 from mmkg.errors import LoadError, MMKGError
 from mmkg.ingest import wire
 from mmkg.ingest.child import Child
+from mmkg.ingest.ondemand import ChildOnDemand, request
 from mmkg.ingest.unpack import LONGEST_NAME, Member, leads_outside
 from mmkg.listing import INSIDE, member_uri
 from mmkg.reasons import LONGEST, code_of, fits, reason
@@ -83,27 +83,14 @@ class Unpacked:
         return [u for u in before if container + INSIDE + u[start:].partition(INSIDE)[0] not in here]
 
 
-class Unpacker:
+class Unpacker(ChildOnDemand):
     """Started at first use; a context manager. One container at a time."""
 
+    module = "mmkg.ingest.unpack_worker"
+
     def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self._child: Child | None = None
+        super().__init__(settings)
         self._folders = 0
-
-    def __enter__(self) -> Unpacker:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """End the process."""
-        if self._child is not None:
-            self._child.end()
-            self._child = None
 
     def unpack(self, container: Container, folder: Path) -> Unpacked:
         """Take the members of a container out into a new folder inside `folder`. What goes wrong is in the result."""
@@ -146,22 +133,14 @@ class Unpacker:
         return out
 
     def _members(self, container: Container) -> Iterator[tuple[Member, Iterator[bytes]]]:
-        if self._child is None or self._child.process.poll() is not None:
-            self.close()
-            self._child = Child(self.settings, "mmkg.ingest.unpack_worker")
-            self._child.start()
-        child = self._child
-        request = {
+        child = self.started()
+        ask = {
             "path": str(container.path),
             "media_type": container.media_type,
             "most_bytes": container.budget.n_bytes,
             "most_members": container.budget.members,
         }
-        fd = os.open(container.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-        try:
-            child.request(request, fd if wire.PASSES_DESCRIPTORS else None)
-        finally:
-            os.close(fd)
+        request(child, ask, container.path)
         while "member" in (answer := self._receive(child)[0]):
             member = _checked(answer)
             if container.budget.members <= 0:

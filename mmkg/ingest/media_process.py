@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -15,33 +13,18 @@ from mmkg.config import Settings
 from mmkg.errors import LoadError
 from mmkg.ingest import wire
 from mmkg.ingest.child import Child
+from mmkg.ingest.ondemand import ChildOnDemand, request
 from mmkg.types import Cue, Span
 
 
-class MediaProcess:
+class MediaProcess(ChildOnDemand):
     """Started at first use; a context manager. One request at a time."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self._child: Child | None = None
-        self._files: Mapping[str, bytes] | None = None
-
-    def __enter__(self) -> MediaProcess:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        if self._child is not None:
-            self._child.end()
-            self._child = None
+    module = "mmkg.ingest.media_worker"
 
     def use(self, files: Mapping[str, bytes], *, threads: int = 1) -> None:
         """Load a recogniser from the bytes of its files. Raises MMKGError if they are none."""
-        child = self._started()
+        child = self.started()
         message = {"op": "load", "names": list(files), "threads": threads}
         self._ask(child, message, None, blobs=list(files.values()))
 
@@ -52,7 +35,7 @@ class MediaProcess:
         """
         if not spans:
             return
-        child = self._started()
+        child = self.started()
         message = {"op": "hear", "path": str(path), "media_type": media_type, "spans": [list(s) for s in spans]}
         answer, _ = self._ask(child, message, path)
         while not answer.get("done"):
@@ -78,7 +61,7 @@ class MediaProcess:
             "spans": [list(s) for s in spans],
             "rate": rate,
         }
-        child = self._started()
+        child = self.started()
         answer, blobs = self._ask(child, message, path)
         while not answer.get("done"):
             try:
@@ -94,35 +77,19 @@ class MediaProcess:
     def cut(self, path: Path, media_type: str, span: Span, *, video: bool) -> tuple[bytes, str, int]:
         """A clip as a file of its own; see clipping.cut_clip. Raises LoadError."""
         message = {"op": "cut", "path": str(path), "media_type": media_type, "span": list(span), "video": video}
-        answer, blobs = self._ask(self._started(), message, path)
+        answer, blobs = self._ask(self.started(), message, path)
         if len(blobs) != 1:
             raise LoadError("the media process sent a broken answer", code="parser")
         return blobs[0], str(answer.get("media_type", "")), int(answer.get("lead_ms", 0))
 
-    def _started(self) -> Child:
-        if self._child is None or self._child.process.poll() is not None:
-            self.close()
-            child = Child(self.settings, "mmkg.ingest.media_worker")
-            try:
-                child.start()
-            except BaseException:
-                child.end()
-                raise
-            self._child = child
-        return self._child
-
     def _ask(
         self, child: Child, message: dict[str, Any], path: Path | None, *, blobs: Sequence[bytes] = ()
     ) -> tuple[dict[str, Any], list[bytes]]:
-        fd = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0)) if path is not None else None
         try:
-            child.request(message, fd if wire.PASSES_DESCRIPTORS else None, blobs)
+            request(child, message, path, blobs)
         except (OSError, ValueError) as e:
             self.close()
             raise LoadError(f"the media process ended: {e}", code="crash") from e
-        finally:
-            if fd is not None:
-                os.close(fd)
         return self._receive(child)
 
     def _receive(self, child: Child) -> tuple[dict[str, Any], list[bytes]]:
