@@ -216,7 +216,9 @@ def running(server: Server) -> bool:
         os.kill(server.pid, 0)
     except (ProcessLookupError, PermissionError):
         return False
-    said = subprocess.run(["ps", "-o", "args=", "-p", str(server.pid)], capture_output=True, text=True, check=False)
+    # -ww: else ps may cut the line at 80 columns, and a server that runs seems gone.
+    command = ["ps", "-ww", "-o", "args=", "-p", str(server.pid)]
+    said = subprocess.run(command, capture_output=True, text=True, check=False)
     return f"--home-dir={server.home}" in said.stdout
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -35,9 +37,24 @@ def own_server(neo4j_script, tmp_path, monkeypatch):
         monkeypatch.setenv("NEO4J_PASSWORD", running[-1].password)
         return running[-1]
 
-    start.stop = lambda: neo4j_script.stop(running[-1])
+    start.stop = lambda **options: neo4j_script.stop(running[-1], **options)
     yield start
-    start.stop()
+    if running:
+        start.stop()
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """tmp_path/home as a disk of 200 MB of its own, in memory."""
+    home = tmp_path / "home"
+    home.mkdir()
+    if shutil.which("mount") is None or not hasattr(os, "geteuid") or os.geteuid() != 0:
+        pytest.skip("a small disk needs root and mount")
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200m", "tmpfs", home], capture_output=True, check=False)
+    if done.returncode:
+        pytest.skip(f"a small disk cannot be mounted here: {done.stderr.decode().strip()}")
+    yield home
+    subprocess.run(["umount", "-l", home], check=True)
 
 
 def open_kb(place, **settings) -> KnowledgeBase:
@@ -123,6 +140,44 @@ def test_a_batch_beyond_the_servers_memory_comes_in_by_halves(own_server, write,
         with pytest.raises(StoreError, match=r"long.md is more than one transaction.*db.memory.transaction.max"):
             kb.add(tmp_path / "files")
         assert kb.digest() == folder.digest()
+
+
+def test_a_full_disk_is_named_and_the_run_goes_on_with_room(
+    small_disk, own_server, write, tmp_path, monkeypatch
+) -> None:
+    """The server's disk fills up in the middle of an ingest: stopped, given room and started, it has what was reported as added.
+
+    The order matters. A server that is ended in order when it has room again writes the rest of a torn record into its
+    log, and then refuses to start.
+    """
+    monkeypatch.setenv("MMKG_CACHE", str(tmp_path / "cache"))
+    for i in range(8):
+        write(f"{i}.md", f"# Person Number{i}\n\nPerson Number{i} met Person Number{(i + 3) % 8} in 19{i}0.\n")
+    ballast = small_disk / "ballast"
+    server = own_server()
+    place = f"{server.uri}/neo4j?media={(tmp_path / 'media').as_uri()}"
+
+    def fill(progress) -> None:
+        if progress.done == 4:
+            with pytest.raises(OSError, match="No space left"), ballast.open("wb") as f:
+                while f.write(bytes(4096)):
+                    f.flush()
+
+    for callback in (fill, None):  # the first failure, and what the server says from then on
+        with pytest.raises(StoreError, match=r"cannot write.*stop the server.*room.*start it"), open_kb(place) as kb:
+            kb.add(tmp_path / "files", progress=callback)
+    own_server.stop(wait_s=5)
+    with pytest.raises(ProcessLookupError):
+        os.kill(server.pid, 0)
+    ballast.unlink()
+    own_server()
+    with open_kb(place) as kb, open_kb(tmp_path / "kb") as folder:
+        before = {d["id"] for d in kb.documents()}
+        assert len(before) >= 4
+        assert kb.add(tmp_path / "files").counts == {"added": 8 - len(before), "unchanged": len(before)}
+        folder.add(tmp_path / "files")
+        assert kb.digest() == folder.digest()
+        assert kb.doctor() == []
 
 
 def test_fifty_callers_share_a_pool_of_two(own_server, write, tmp_path, monkeypatch) -> None:

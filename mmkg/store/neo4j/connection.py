@@ -31,6 +31,10 @@ _MEMORY = (
 )
 
 
+_UNWRITTEN = ("No space left", "Could not append transaction", "disk", "Disk", "needs to be restarted")
+"""What a full disk is to the server: it cannot write its log, does not say why, and from then on begins no transaction."""
+
+
 class Runner(Protocol):
     """A transaction of the driver, managed or not: what runs statements."""
 
@@ -218,9 +222,7 @@ class Connection:
             )
         if code == "Neo.ClientError.Statement.AccessMode" or "Forbidden" in code:
             return WriteRefusedError(f"the server refused it: {text}", hint="only reading queries run here")
-        # What a full disk is to the server: it cannot write its log, and does not say why.
-        unwritten = any(words in text for words in ("No space left", "Could not append transaction", "disk", "Disk"))
-        if unwritten and code.startswith(("Neo.TransientError", "Neo.Database")):
+        if any(words in text for words in _UNWRITTEN) and code.startswith(("Neo.TransientError", "Neo.Database")):
             return self._disk_full(text)
         if code.startswith(("Neo.ClientError.Statement", "Neo.ClientError.Procedure")):
             return CypherError(text)
@@ -240,7 +242,8 @@ class Connection:
 
     def _disk_full(self, text: str) -> StoreError:
         return StoreError(
-            f"the server cannot write: {text}", hint="give its disk room (and restart it), then run the command again"
+            f"the server cannot write: {text}",
+            hint="if its disk is full: stop the server, then make room, start it, and run the command again",
         )
 
 
