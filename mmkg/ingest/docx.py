@@ -151,22 +151,12 @@ class _Builder:
             )
             printed = self._block("caption", "\n".join([caption.text, *alts]))
         match = CAPTION.match(caption.text) if caption else None
+        label = f"figure {match['number'].lower()}" if match else ""
         for item, picture in found:
             span = printed or (self._block("caption", item.text) if item.text else None)
             anchor = span[0] if span else self.text.length
             words = self._block("ocr", "\n".join(picture.words)) if picture.words else None
-            self.figures.append(
-                Figure(
-                    kind="figure",
-                    width=picture.width,
-                    height=picture.height,
-                    anchor=anchor,
-                    data=picture.data,
-                    caption=span,
-                    words=words,
-                    label=f"figure {match['number'].lower()}" if match else "",
-                )
-            )
+            self.figures.append(picture.figure(anchor, span, words, label=label))
 
     def _block(self, kind: str, text: str) -> Span:
         start = self.text.paragraph()

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 from mmkg.config import Limits
 from mmkg.errors import LimitExceededError, LoadError
 from mmkg.ingest.docx_parts import Container
 from mmkg.ingest.ocr import OcrBudget, ocr_available
 from mmkg.ingest.pictures import decode, open_picture, png_bytes
+from mmkg.ingest.raw import Figure
+from mmkg.types import Span
 
 MAX_FIGURES = 200
 MAX_MEDIA_BYTES = 256 * 2**20
@@ -27,6 +30,19 @@ class Picture:
     width: int
     height: int
     words: list[str]
+
+    def figure(self, anchor: int, caption: Span | None, words: Span | None, **more: Any) -> Figure:
+        """The figure of a document that shows it; anchor: where it stands in the text. caption, words: their spans. more: fields of Figure."""
+        return Figure(
+            kind="figure",
+            width=self.width,
+            height=self.height,
+            anchor=anchor,
+            data=self.data,
+            caption=caption,
+            words=words,
+            **more,
+        )
 
 
 class Pictures:

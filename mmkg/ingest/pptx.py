@@ -424,16 +424,5 @@ class _Builder:
             words = self._block("\n".join(picture.words), "ocr", shape.box, first=first) if picture.words else None
             first = first and words is None
             self.figures.append(
-                Figure(
-                    kind="figure",
-                    width=picture.width,
-                    height=picture.height,
-                    anchor=anchor,
-                    data=picture.data,
-                    page=self._number,
-                    box=shape.box,
-                    caption=own or span,
-                    words=words,
-                    label=label,
-                )
+                picture.figure(anchor, own or span, words, page=self._number, box=shape.box, label=label)
             )

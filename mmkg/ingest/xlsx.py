@@ -291,17 +291,7 @@ class _Builder:
                 caption = self._block(alt, "caption") if alt else None
                 anchor = caption[0] if caption else self.text.length
                 words = self._block("\n".join(picture.words), "ocr") if picture.words else None
-                self.figures.append(
-                    Figure(
-                        kind="figure",
-                        width=picture.width,
-                        height=picture.height,
-                        anchor=anchor,
-                        data=picture.data,
-                        caption=caption,
-                        words=words,
-                    )
-                )
+                self.figures.append(picture.figure(anchor, caption, words))
 
 
 class _Run:
