@@ -63,6 +63,8 @@ class Settings:
     """Of pixels: default (the label bridge), none, a CLIP or SigLIP model (mmkg.encode.clip), or several with commas."""
     sound_encoder: str = "default"
     """Of sounds: default (statistics of the log-mel spectrum, no learned model), none, or the folder of a CLAP model."""
+    page_encoder: str = "none"
+    """Of pages as pictures, for a second look at what was found: none, or the folder of a ColPali, ColQwen2 or ColModernVBERT model."""
     effort: int = 1
     """How much a question may cost: 0 the walk alone, 1 a ranked pass, 2 and 3 further passes with changed questions."""
     ranker: str = "default"
@@ -72,6 +74,8 @@ class Settings:
     ocr: bool = True
     speech: str = "default"
     """Recogniser of speech: default, none, or the folder of a Whisper model in CTranslate2's form."""
+    describer: str = "none"
+    """Of pictures, in words: none, or a vision language model behind a chat endpoint: http://localhost:8080/v1#name."""
     sandbox: bool = True
     """Fences of the kernel around parser processes, where it has them; false if a library cannot be loaded inside them."""
     walk_mentions: int = 5_000_000

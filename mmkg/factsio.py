@@ -83,6 +83,8 @@ def unit_to_json(unit: Unit) -> dict[str, Any]:
         out["span_ms"] = list(unit.span_ms)
     if unit.times:
         out["times"] = [[t.start, t.end, t.start_ms, t.end_ms] for t in unit.times]
+    if unit.described is not None:
+        out["described"] = list(unit.described)
     return out
 
 
@@ -106,6 +108,7 @@ def unit_from_json(value: Mapping[str, Any]) -> Unit:
         refers_to=_all(_int, value.get("refers_to", ())),
         span_ms=_maybe(_span, value.get("span_ms")),
         times=_all(_timing, value.get("times", ())),
+        described=_maybe(_span, value.get("described")),
     )
 
 

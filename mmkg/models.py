@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     # The protocols bring numpy and scipy, which `import mmkg` and `mmkg --help` do without.
     from mmkg.encode.sound import SoundEncoder
     from mmkg.encode.speech import SpeechModel
+    from mmkg.extract.describe import PictureDescriber
     from mmkg.extract.phrases import PhraseParser
-    from mmkg.protocols import Encoder, Extractor
+    from mmkg.protocols import Encoder, Extractor, PageEncoder
     from mmkg.retrieve.fields import Field
     from mmkg.retrieve.ranker import RankerSet
     from mmkg.store.folder.manifest import Manifest
@@ -34,14 +35,17 @@ class Models:
         image_encoder: Encoder | Sequence[Encoder] | None = None,
         extractor: Extractor | None = None,
         sound_encoder: SoundEncoder | None = None,
+        page_encoder: PageEncoder | None = None,
     ) -> None:
         self._settings = settings
         self._sound_encoder = sound_encoder
+        self._page_encoder = page_encoder
         self._text_encoder, self._extractor = text_encoder, extractor
         given = image_encoder if isinstance(image_encoder, Sequence) else (image_encoder,) if image_encoder else ()
         self._image_encoders: tuple[Encoder, ...] | None = tuple(given) or None
         self._phrases: PhraseParser | None = None
         self._speech: SpeechModel | None = None
+        self._describer: PictureDescriber | None = None
         self._checked: set[str] = set()
 
     @property
@@ -94,6 +98,28 @@ class Models:
                 return None
             self._sound_encoder = load_sound_encoder(self._settings.sound_encoder, device=self._settings.device)
         return self._sound_encoder
+
+    @property
+    def page_encoder(self) -> PageEncoder | None:
+        """The encoder of pages as pictures, or None if the setting names none."""
+        if self._page_encoder is None and self._settings.page_encoder != "none":
+            from mmkg.encode.pages import TransformersPageEncoder
+
+            self._page_encoder = TransformersPageEncoder(
+                Path(self._settings.page_encoder),
+                device=self._settings.device,
+                max_pixels=self._settings.limits.pixels,
+            )
+        return self._page_encoder
+
+    @property
+    def describer(self) -> PictureDescriber | None:
+        """The model that writes what pictures show, or None if the setting names none. Nothing is called. Raises ConfigError."""
+        if self._describer is None and self._settings.describer != "none":
+            from mmkg.extract.describe import load_describer
+
+            self._describer = load_describer(self._settings.describer, max_pixels=self._settings.limits.pixels)
+        return self._describer
 
     @property
     def extractor(self) -> Extractor:

@@ -158,6 +158,24 @@ class JointEncoder(Encoder, Protocol):
         ...
 
 
+class PageEncoder(Protocol):
+    """Turns pictures of pages, and questions, into several unit vectors each of one space (late interaction, mmkg.algorithms.maxsim)."""
+
+    @property
+    def space(self) -> Space: ...
+
+    @property
+    def runtime(self) -> str: ...
+
+    def encode_pages(self, items: Sequence[bytes]) -> list[FloatArray]:
+        """For each picture file (n, dim) float32, unit rows; n may differ. Raises EncodeError for one that cannot be decoded."""
+        ...
+
+    def encode_question(self, text: str) -> FloatArray:
+        """(m, dim) float32, unit rows. Raises ValueError for an empty text."""
+        ...
+
+
 class IndexView(Protocol):
     """One generation of the index as arrays. Everything is local to the view: unit i, document d, sentence s, entity e.
 
@@ -360,6 +378,14 @@ class Reranker(Protocol):
     """Reorders evidence for a question; may drop none."""
 
     def rerank(self, question: str, evidence: Sequence[Evidence]) -> list[Evidence]: ...
+
+
+@runtime_checkable
+class DeepReranker(Reranker, Protocol):
+    """A reranker that wants to see more candidates than are asked for."""
+
+    depth: int
+    """How many, at least, if there are so many."""
 
 
 class Generator(Protocol):

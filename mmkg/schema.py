@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
 """Version of the layout of a base in a folder; docs/storage.md lists them. Older ones open, and the first writer brings them up."""
 
 NODE_LABELS = ("Document", "Section", "Chunk", "Image", "Clip", "Unit", "Entity")
@@ -29,6 +29,9 @@ PRINT_SPACE = "mmkg-print@1"
 PROMPTS_KEY = hashlib.sha256(b"mmkg prompts 1").digest()
 """Key under which the vectors of the prompts for kinds of pictures are kept, a set for each space of pictures."""
 
+PAGE_MARK = "|page "
+"""Stands in the name of a space under which the vectors of one page are kept: many rows, which no index holds."""
+
 SENTENCE_ENTITIES = 12
 """CO_OCCURS counts pairs among the first this many entities of a sentence."""
 
@@ -36,6 +39,17 @@ SENTENCE_ENTITIES = 12
 def document_id(data: bytes) -> str:
     """Id of a document: sha256 of its bytes, 64 hex digits."""
     return hashlib.sha256(data).hexdigest()
+
+
+def page_space(space: str, page: int) -> str:
+    """The name under which the vectors of a page are kept with model output. space: key of the encoder's space.
+
+    page: its number in the document whose id is the key of the row; 0 for a picture, whose hash is the key.
+
+    >>> page_space("colpali@1a2b", 3)
+    'colpali@1a2b|page 3'
+    """
+    return f"{space}{PAGE_MARK}{page}"
 
 
 def subtitled_blob(recording: str, subtitles: bytes) -> bytes:

@@ -132,6 +132,15 @@ def picture_fields(spaces: Spaces, text: Encoder | None, encoders: Callable[[], 
     return out
 
 
+PAGES = "page"
+"""Stands among the modalities of a space of pages in a manifest."""
+
+
+def page_spaces(spaces: Spaces) -> list[str]:
+    """Keys of the spaces of pages that a base records: one, or none."""
+    return [key for key, entry in spaces.items() if PAGES in entry.get("modalities", ())]
+
+
 def sound_fields(spaces: Spaces, load: Callable[[], Encoder | None]) -> list[Field]:
     """The field of sounds, where the base has vectors of the encoder that is here. load: called only if it has some."""
     if not any(str(Modality.AUDIO) in entry.get("modalities", ()) for entry in spaces.values()):

@@ -102,6 +102,7 @@ def _picture(reader: Reader, id_: str, limit: int) -> dict[str, Any]:
         "picture": {
             "caption": node.properties.get("caption", ""),
             "printed": node.properties.get("ocr_text", ""),
+            "model_caption": node.properties.get("model_caption", ""),
             "width": node.properties.get("width", 0),
             "height": node.properties.get("height", 0),
             "sha256": node.properties.get("sha256", ""),

@@ -67,7 +67,8 @@ class Section:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NameSpan:
-    """A raw name in a document's text. source: "ner", "caps" or "year". label: the NER label, or ""."""
+    """A raw name in a document's text. source: "ner", "caps", "year", or "model" (given by what described a picture).
+    label: the NER label, or ""."""
 
     start: int
     end: int
@@ -105,6 +106,7 @@ class Unit:
     refers_to: ordinals of the image units of the same document that the text names ("Figure 3").
     span_ms: of a clip its half-open span in milliseconds; of a key frame (at, at); else None.
     times: when the words of a clip are said, ascending.
+    described: span of what a model wrote of a picture; never part of its own words or its caption. None where none was asked.
     """
 
     ordinal: int
@@ -124,11 +126,12 @@ class Unit:
     refers_to: tuple[int, ...] = ()
     span_ms: Span | None = None
     times: tuple[Timing, ...] = ()
+    described: Span | None = None
 
     def spans(self) -> tuple[Span, ...]:
-        """The parts of the document text that make up this unit's words, caption first."""
+        """The parts of the document text that make up this unit's words: caption, its own, what a model wrote of it."""
         own = ((self.start, self.end),) if self.end > self.start else ()
-        return ((self.caption,) if self.caption else ()) + own
+        return ((self.caption,) if self.caption else ()) + own + ((self.described,) if self.described else ())
 
 
 TAG_PREFIX = "tag:"
@@ -207,7 +210,7 @@ class DocumentFacts:
         return tags_of(self.meta)
 
     def words(self, unit: Unit) -> str:
-        """The words of a unit: its caption and its own span, joined by a line break."""
+        """The words of a unit: its caption, its own span and what a model wrote of it, joined by line breaks."""
         return "\n".join(self.text[a:b] for a, b in unit.spans())
 
 
@@ -401,6 +404,12 @@ class Evidence:
     """Spans of the unit's sentences in the document text."""
     similar: tuple[str, ...] = ()
     """Ids of near-duplicates that were folded into this one."""
+    described: Span | None = None
+    """The part of the document text that a model wrote of a picture: no words of the file. See `is_described`."""
+
+    def is_described(self, span: Span | None) -> bool:
+        """Whether a span of the document text is what a model wrote of this picture."""
+        return span is not None and self.described is not None and self.described[0] <= span[0] < self.described[1]
 
     def words(self, span: Span) -> str:
         """The words at a span of the document text, "" if it is not inside this unit."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mmkg.adding.describing import describe, with_given_names
 from mmkg.adding.hearing import hear
 from mmkg.adding.reading import Outputs, Readers, text_vectors
 from mmkg.config import Settings
@@ -53,6 +54,14 @@ def fill_speech(writer: Writer, settings: Settings, readers: Readers, progress: 
     if readers.speech is not None and (waiting := writer.unheard(readers.speech.key)):
         for document, facts in hear(writer, settings, readers.speech, waiting, progress):
             (named,) = readers.named([facts])
+            writer.replace_facts(document, named, readers.words(named))
+
+
+def fill_descriptions(writer: Writer, readers: Readers, progress: ProgressCallback | None) -> None:
+    """What a model that sees writes of pictures, where one is named."""
+    if readers.describer is not None:
+        for document, facts in describe(writer, readers.describer, progress):
+            named = with_given_names(facts, readers.named([facts])[0])
             writer.replace_facts(document, named, readers.words(named))
 
 

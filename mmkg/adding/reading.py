@@ -18,9 +18,10 @@ from mmkg.encode.sound import SoundEncoder
 from mmkg.encode.speech import SpeechModel
 from mmkg.encode.text import MINILM
 from mmkg.errors import EncodeError
+from mmkg.extract.describe import PictureDescriber
 from mmkg.extract.kinds import prompts
 from mmkg.extract.language import with_languages
-from mmkg.protocols import Encoder, Extractor
+from mmkg.protocols import Encoder, Extractor, PageEncoder
 from mmkg.reasons import reason
 from mmkg.schema import PRINT_SPACE
 from mmkg.texts import content_key, encoder_texts
@@ -42,6 +43,8 @@ class Readers:
     speech: SpeechModel | None
     sounds: SoundEncoder | None
     pixels: int
+    pages: PageEncoder | None = None
+    describer: PictureDescriber | None = None
 
     def named(self, documents: Sequence[DocumentFacts]) -> list[DocumentFacts]:
         """The same facts with the raw names of every unit, and the language of those that are not in English."""

@@ -19,9 +19,10 @@ from urllib.parse import unquote
 from mmkg.adding.arriving import Arrival, File, subtitles
 from mmkg.adding.containers import Containers
 from mmkg.adding.decisions import Decisions
-from mmkg.adding.filling import Writer, fill_images, fill_sounds, fill_speech
+from mmkg.adding.filling import Writer, fill_descriptions, fill_images, fill_sounds, fill_speech
 from mmkg.adding.hearing import NOT_HEARD
 from mmkg.adding.longtexts import part_vectors, whole
+from mmkg.adding.paging import fill_pages
 from mmkg.adding.reading import Outputs, Readers
 from mmkg.adding.report import AddReport, Timer
 from mmkg.adding.unpacking import Container, Unpacked, Unpacker
@@ -86,6 +87,10 @@ class Adder:
             fill_sounds(self.writer, self.settings, self.readers, self._progress)
         with Timer(self._timings, "speech"):
             fill_speech(self.writer, self.settings, self.readers, self._progress)
+        with Timer(self._timings, "describe"):
+            fill_descriptions(self.writer, self.readers, self._progress)
+        with Timer(self._timings, "pages"):
+            fill_pages(self.writer, self.settings, self.readers.pages, self._progress)
         with Timer(self._timings, "graph"):
             self.writer.finish(self._progress)
         report = self._decisions.report

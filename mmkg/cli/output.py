@@ -118,6 +118,7 @@ def evidence_json(evidence: Evidence) -> dict[str, Any]:
         if evidence.path is None
         else [{"id": s.id, "kind": s.kind, "name": s.name, "via": s.via} for s in evidence.path.steps],
         "similar": list(evidence.similar),
+        "described": None if evidence.described is None else list(evidence.described),
     }
 
 
@@ -158,6 +159,8 @@ def print_answer(answer: Answer, *, evidence: bool = True) -> None:
         click.echo(f"  [{c.marker}] {plain(c.document.name)}{', ' + where if where else ''}")
         if c.verdict not in ("supported", "unverified"):
             click.echo(f"      ({c.verdict})")
+        if c.evidence in by_id and by_id[c.evidence].is_described(c.locator.chars):
+            click.echo("      (a model's caption of the picture, no words of the file)")
         click.echo(f"      “{shorten(c.quote, 200)}”")
         found = by_id.get(c.evidence)
         if evidence and found is not None and found.path is not None:

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from mmkg.algorithms.names import Token, tokenize
+from mmkg.algorithms.names import Token, canon, tokenize
 from mmkg.algorithms.words import ARTICLES, HONORIFICS
 from mmkg.extract.kinds import NOTHING, kind_at, kind_of_words
 from mmkg.types import Depiction, PassedOn, UnitDerivation, UnitInput
@@ -25,6 +25,9 @@ AT_MOST = 8
 _LEADS, _JOINED, _AGREES = 0.9, 0.8, 0.85
 _CAPTION, _REFERS, _SECTION = 0.7, 0.6, 0.5
 """Pixels and one name of their kind: in the caption, in a text that refers to the picture, in the same section."""
+_TOLD = 0.6
+"""A model that was shown the picture named it as subject or object."""
+_GIVEN = "model"
 _COPY_DECAY, _LIKE_DECAY = 0.95, 0.6
 _TOP, _MARGIN = 2.2, 0.5
 """Standard deviations by which the best kind must pass the mean of all prompts, and the best of another kind."""
@@ -83,6 +86,7 @@ def depict(
         for entity, score, reason in (
             *_from_labels(unit_input, derivation),
             *_from_words(unit_input, derivation),
+            *_from_description(unit_input, derivation),
             *_from_pixels(unit_input, derivation, units, standings.get(unit.ordinal)),
             *_from_near(passed.get(unit.ordinal, ()), named_here),
         ):
@@ -119,8 +123,21 @@ def _labels(unit_input: UnitInput) -> Iterator[tuple[str, str]]:
 
 def _printed(unit_input: UnitInput) -> str:
     """The words in the picture itself."""
-    pieces = unit_input.pieces[1:] if unit_input.unit.caption is not None else unit_input.pieces
-    return "\n".join(words for _, words in pieces)
+    unit = unit_input.unit
+    pieces = unit_input.pieces[1:] if unit.caption is not None else unit_input.pieces
+    return "\n".join(words for _, words in (pieces[:-1] if unit.described is not None else pieces))
+
+
+def _from_description(unit_input: UnitInput, derivation: UnitDerivation) -> Iterator[tuple[str, float, str]]:
+    """Names that a model gave as subject or object of what it saw, where one was asked (mmkg.describing)."""
+    unit = unit_input.unit
+    if unit.described is None:
+        return
+    at, words = unit_input.pieces[-1]
+    told = {canon(words[n.start - at : n.end - at]) for n in unit.names if n.source == _GIVEN}
+    for mention in derivation.mentions:
+        if mention.entity in told or canon(mention.form) in told:
+            yield mention.entity, _TOLD, "a model that was shown the picture says so"
 
 
 def _from_labels(unit_input: UnitInput, derivation: UnitDerivation) -> Iterator[tuple[str, float, str]]:

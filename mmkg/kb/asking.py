@@ -16,7 +16,7 @@ from mmkg.types import Answer, Evidence, Modality
 if TYPE_CHECKING:
     from mmkg.filtering import Mask
     from mmkg.indexed import IndexedRetriever
-    from mmkg.protocols import FloatArray, Generator, IndexView
+    from mmkg.protocols import FloatArray, Generator, IndexView, Reranker
     from mmkg.retrieve.explain import Explanation, Standing
     from mmkg.retrieve.likeness import Example
     from mmkg.retrieve.overview import Community
@@ -49,12 +49,25 @@ class Asks(OpenBase):
             encode_query=None if text is None else lambda question: text.encode_query([question])[0],
             text_space=text.space.key if text else None,
             fields=self._models.fields(reader.manifest),
-            reranker=self._reranker,
+            reranker=self._second_look(reader),
             encode=None if text is None else text.encode_query,
             rankers=self._models.rankers(self.root),
             phrases=self._models.phrases,
             mend=mend,
         )
+
+    def _second_look(self, reader: Reader) -> Reranker | None:
+        """What looks at the candidates again: their pages as pictures, where the base has vectors of them; then the user's own."""
+        from mmkg.seeing import page_spaces
+
+        held = page_spaces(reader.manifest.spaces)
+        encoder = self._models.page_encoder if held else None
+        if encoder is None or encoder.space.key not in held:
+            return self._reranker
+        from mmkg.retrieve.pages import PageReranker, Together
+
+        pages = PageReranker(encoder, reader.page_vectors)
+        return pages if self._reranker is None else Together(pages, self._reranker)
 
     def _on_indexes(self) -> IndexedRetriever | None:
         """What searches with a server's own indexes, where the base's address or its size says so."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mmkg.encode.sound import SoundEncoder
     from mmkg.filtering import Filters
     from mmkg.indexed import IndexedRetriever
-    from mmkg.protocols import Encoder, Extractor, ProgressCallback, Reranker
+    from mmkg.protocols import Encoder, Extractor, PageEncoder, ProgressCallback, Reranker
     from mmkg.retrieve.retriever import HybridRetriever
     from mmkg.showing import Reader
     from mmkg.store.folder.writer import FolderWriter
@@ -67,12 +67,13 @@ class OpenBase:
         image_encoder: Encoder | Sequence[Encoder] | None = None,
         extractor: Extractor | None = None,
         sound_encoder: SoundEncoder | None = None,
+        page_encoder: PageEncoder | None = None,
         reranker: Reranker | None = None,
     ) -> None:
         enable_notebook_views()
         self._server, self.root = _place_of(str(path))
         self.settings = settings or Settings.load()
-        self._models = Models(self.settings, text_encoder, image_encoder, extractor, sound_encoder)
+        self._models = Models(self.settings, text_encoder, image_encoder, extractor, sound_encoder, page_encoder)
         self._reranker = reranker
         self._reader: Reader | None = None
         self._retriever: tuple[int, HybridRetriever] | None = None
@@ -217,6 +218,8 @@ class OpenBase:
             speech=self._models.speech,
             sounds=self.sound_encoder,
             pixels=self.settings.limits.pixels,
+            pages=self._models.page_encoder,
+            describer=self._models.describer,
         )
         return Adder(writer, self.settings, readers, progress=progress, uris=uris, tags=tags)
 

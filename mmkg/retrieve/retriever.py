@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mmkg.algorithms.pagerank import Float64Array, WalkGraph
-from mmkg.protocols import Extractor, FloatArray, IndexView, IntArray, PartialView, Reranker
+from mmkg.protocols import DeepReranker, Extractor, FloatArray, IndexView, IntArray, PartialView, Reranker
 from mmkg.retrieve import likeness, order, passes, paths, walk
 from mmkg.retrieve.evidence import as_evidence
 from mmkg.retrieve.explain import DEEPEST, Explanation, Standing, explanation, standing
@@ -289,6 +289,8 @@ class HybridRetriever:
         if k < 1:
             raise ValueError(f"k must be at least 1, got {k}")
         n = k + _SPARE if collapse else k
+        if question and isinstance(self._reranker, DeepReranker):
+            n = max(n, self._reranker.depth)
         ranked = self.rank(
             question,
             k=max(n, DEPTH) if collapse else n,

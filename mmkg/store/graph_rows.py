@@ -50,6 +50,8 @@ def _unit_node(id_: str, unit: Unit, words: list[str]) -> Node:
         properties |= {"start_ms": start_ms, "end_ms": end_ms, "transcript": "\n".join(words), "sha256": unit.media}
     else:
         caption = words.pop(0) if unit.caption is not None else ""
+        if unit.described is not None:
+            properties["model_caption"] = words.pop()
         properties |= {"caption": caption, "ocr_text": "\n".join(words)}
         properties |= {"sha256": unit.media, "width": unit.width, "height": unit.height}
     if unit.box:

@@ -59,6 +59,7 @@ HIT = shape(
     channels=some(shape(name=TEXT, rank={"type": "integer", "minimum": 1}, score=NUMBER)),
     path=PATH,
     similar=some(TEXT),
+    described={"anyOf": [some(COUNT), {"type": "null"}]},
 )
 CITATION = shape(
     marker={"type": "integer", "minimum": 1},
@@ -129,7 +130,7 @@ SHOWN = {
         picture={
             "anyOf": [
                 {"type": "null"},
-                shape(caption=TEXT, printed=TEXT, width=COUNT, height=COUNT, sha256=SHA256),
+                shape(caption=TEXT, printed=TEXT, model_caption=TEXT, width=COUNT, height=COUNT, sha256=SHA256),
             ]
         },
         depicts=some(shape(id=TEXT, name=TEXT, score=NUMBER, reason=TEXT)),

@@ -34,7 +34,7 @@ def _format_1(kb):
 def _without_times(db):
     """Back to before format 3."""
     db.executescript("DROP TABLE heard; DROP INDEX unit_clip;")
-    for column in ("start_ms", "end_ms", "times"):
+    for column in ("start_ms", "end_ms", "times", "said_start", "said_end"):
         db.execute(f"ALTER TABLE unit DROP COLUMN {column}")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mmkg.algorithms.likeness import PRINT_NUMBERS
-from mmkg.schema import PRINT_SPACE, PROMPTS_KEY
+from mmkg.schema import PAGE_MARK, PRINT_SPACE, PROMPTS_KEY
 from mmkg.store.changes import SourceChange
 from mmkg.store.folder import leftovers
 from mmkg.store.folder.damage import FOLDER, set_aside
@@ -29,8 +29,12 @@ _NO_SOURCE = (
 _UNCLAIMED_OUTPUT = (
     "SELECT hex(key), space FROM output o WHERE NOT EXISTS (SELECT 1 FROM unit u WHERE u.key = o.key) "
     "AND NOT EXISTS (SELECT 1 FROM unit u WHERE u.media = lower(hex(o.key))) "
+    f"AND NOT (instr(o.space, '{PAGE_MARK}') AND EXISTS (SELECT 1 FROM document d WHERE d.id = lower(hex(o.key)))) "
     f"AND hex(key) <> '{PROMPTS_KEY.hex().upper()}' ORDER BY 1, 2"
 )
+
+_SPACE = f"substr(space, 1, CASE instr(space, '{PAGE_MARK}') WHEN 0 THEN length(space) ELSE instr(space, '{PAGE_MARK}') - 1 END)"
+"""The space of a row without the page."""
 
 
 def check_rows(writer: FolderWriter) -> Iterator[Problem]:
@@ -54,7 +58,7 @@ def check_outputs(writer: FolderWriter) -> Iterator[Problem]:
         yield Problem(kind="output-unclaimed", id=key.lower(), detail=f"a vector of {space} that no unit has")
     dims = _dims(writer)
     for space, least, most in ledger.rows(
-        "SELECT space, min(length(data) / (2 * max(n, 1))), max(length(data) / (2 * max(n, 1))) FROM output GROUP BY space"
+        f"SELECT {_SPACE} AS s, min(length(data) / (2 * max(n, 1))), max(length(data) / (2 * max(n, 1))) FROM output GROUP BY s"
     ):
         if space not in dims:
             yield Problem(kind="space-differs", id=space, detail="vectors of a space that the manifest does not name")
@@ -112,10 +116,10 @@ def mend_rows(writer: FolderWriter, kinds: set[str]) -> set[str]:
         # What no manifest vouches for is of no use; where words are left without a vector, they are encoded again.
         dims = _dims(writer)
         with ledger.transaction("rows-mended"):
-            for (space,) in ledger.rows("SELECT DISTINCT space FROM output"):
-                wrong = "" if space not in dims else " AND length(data) <> 2 * n * ?"
+            for space, of in ledger.rows(f"SELECT DISTINCT space, {_SPACE} FROM output"):
+                wrong = "" if of not in dims else " AND length(data) <> 2 * n * ?"
                 ledger.db.execute(
-                    f"DELETE FROM output WHERE space = ?{wrong}", (space, dims[space]) if wrong else (space,)
+                    f"DELETE FROM output WHERE space = ?{wrong}", (space, dims[of]) if wrong else (space,)
                 )
     if "generations-disagree" in kinds:
         set_aside(writer.root, leftovers.later_files(writer.root, writer.ledger))

@@ -14,12 +14,12 @@ import numpy as np
 
 from mmkg.errors import StoreDamagedError
 from mmkg.longfacts import JOINT
-from mmkg.schema import unit_id
+from mmkg.schema import PAGE_MARK, unit_id
 from mmkg.store.folder.ledger import Ledger, readable
 from mmkg.texts import content_key, encoder_texts, unit_inputs
 from mmkg.types import DocumentFacts, Line, NameSpan, Page, Section, Timing, Unit, UnitInput
 
-UNIT_COLUMNS = "ord, label, kind, start, end, page, box, section, cap_start, cap_end, media, width, height, sentences, names, refers, start_ms, end_ms, times"
+UNIT_COLUMNS = "ord, label, kind, start, end, page, box, section, cap_start, cap_end, media, width, height, sentences, names, refers, start_ms, end_ms, times, said_start, said_end"
 _N_COLUMNS = UNIT_COLUMNS.count(",") + 1
 
 
@@ -44,7 +44,7 @@ def _fields(value: Any) -> dict[str, Any]:
     return {f.name: x for f in fields(value) if (x := getattr(value, f.name)) or f.name not in _LATER}
 
 
-_LATER = frozenset({"span_ms", "times"})
+_LATER = frozenset({"span_ms", "times", "described"})
 
 
 def stage(ledger: Ledger, document: str, facts: DocumentFacts, *, n_bytes: int) -> int:
@@ -193,6 +193,8 @@ def unit_from_row(row: Sequence[Any]) -> Unit:
         start_ms,
         end_ms,
         times,
+        said_start,
+        said_end,
     ) = row
     return Unit(
         ordinal=ordinal,
@@ -212,6 +214,7 @@ def unit_from_row(row: Sequence[Any]) -> Unit:
         refers_to=tuple(json.loads(refers)),
         span_ms=None if start_ms is None else (start_ms, end_ms),
         times=unpack_times(times),
+        described=None if said_start is None else (said_start, said_end),
     )
 
 
@@ -243,10 +246,15 @@ def put_outputs(ledger: Ledger, rows: Mapping[tuple[bytes, str], np.ndarray[Any,
     )
 
 
-def outputs(ledger: Ledger, keys: Sequence[bytes]) -> dict[tuple[bytes, str], np.ndarray[Any, Any]]:
-    """Stored vectors of these keys in every space: (n, dim) float16."""
+def outputs(
+    ledger: Ledger, keys: Sequence[bytes], *, pages: bool = False
+) -> dict[tuple[bytes, str], np.ndarray[Any, Any]]:
+    """Stored vectors of these keys in every space: (n, dim) float16. pages: with those of pages, which are many."""
+    sql = "SELECT key, space, n, data FROM output WHERE key IN {in}"
+    if not pages:  # the mark is looked for before `data` is read
+        sql += f" AND instr(space, '{PAGE_MARK}') = 0"
     out = {}
-    for key, space, n, data in ledger.rows_in("SELECT key, space, n, data FROM output WHERE key IN {in}", set(keys)):
+    for key, space, n, data in ledger.rows_in(sql, set(keys)):
         try:
             out[key, space] = np.frombuffer(data, dtype="<f2").reshape(n, -1)
         except ValueError:
@@ -275,6 +283,8 @@ def _unit_row(unit: Unit) -> tuple[Any, ...]:
         unit.span_ms[0] if unit.span_ms else None,
         unit.span_ms[1] if unit.span_ms else None,
         np.array([(t.start, t.end, t.start_ms, t.end_ms) for t in unit.times], dtype="<i4").tobytes() or None,
+        unit.described[0] if unit.described else None,
+        unit.described[1] if unit.described else None,
     )
 
 

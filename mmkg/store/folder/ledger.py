@@ -49,6 +49,8 @@ CREATE TABLE depicts (
 """Edges of pictures, and the buckets that find near ones (format 5; mmkg.store.pictures). Made from the facts and model output."""
 TIME_COLUMNS = ("start_ms INTEGER", "end_ms INTEGER", "times BLOB")
 """Of the table unit, since format 3."""
+DESCRIBED_COLUMNS = ("said_start INTEGER", "said_end INTEGER")
+"""Of the table unit, since format 6: the span of what a model wrote of a picture."""
 
 PART_DDL = """
 CREATE TABLE text_part (
@@ -77,7 +79,7 @@ CREATE TABLE unit (
   label TEXT NOT NULL, kind TEXT NOT NULL, start INTEGER NOT NULL, end INTEGER NOT NULL, page INTEGER, box TEXT,
   section INTEGER, cap_start INTEGER, cap_end INTEGER, media TEXT, width INTEGER, height INTEGER,
   sentences BLOB NOT NULL, names TEXT NOT NULL, refers TEXT NOT NULL, pieces TEXT NOT NULL, titles TEXT NOT NULL,
-  key BLOB, derived TEXT, start_ms INTEGER, end_ms INTEGER, times BLOB);
+  key BLOB, derived TEXT, start_ms INTEGER, end_ms INTEGER, times BLOB, said_start INTEGER, said_end INTEGER);
 CREATE UNIQUE INDEX unit_document ON unit(document, ord);
 CREATE INDEX unit_key ON unit(key) WHERE key IS NOT NULL;
 CREATE INDEX unit_media ON unit(media) WHERE media IS NOT NULL;
@@ -219,16 +221,17 @@ class Ledger:
         if found > FORMAT_VERSION:
             ledger.close()
             raise newer_format(found)
-        if found < 4 and not writable:
+        if found < FORMAT_VERSION and not writable:
             ledger._as_now(found)
         return ledger
 
     def _as_now(self, found: int) -> None:
         """Let a base of an older format be read as it is: what it has not is empty. Nothing is written to it."""
         self.db.execute("PRAGMA query_only = OFF")
-        self.db.execute(PART_DDL.replace("CREATE TABLE", "CREATE TEMP TABLE").replace(";", ""))
-        missing = set(TIME_COLUMNS) - {f"{c[1]} {c[2]}" for c in self.rows("PRAGMA table_info(unit)")}
-        if found < 3 and missing:
+        if found < 4:
+            self.db.execute(PART_DDL.replace("CREATE TABLE", "CREATE TEMP TABLE").replace(";", ""))
+        later = {*TIME_COLUMNS, *DESCRIBED_COLUMNS}
+        if missing := later - {f"{c[1]} {c[2]}" for c in self.rows("PRAGMA table_info(unit)")}:
             empty = ", ".join(f"NULL AS {column.split()[0]}" for column in sorted(missing))
             self.db.execute(f"CREATE TEMP VIEW unit AS SELECT *, {empty} FROM main.unit")
         self.db.execute("PRAGMA query_only = ON")

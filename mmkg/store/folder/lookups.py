@@ -114,6 +114,11 @@ class LedgerLookups:
             if not self.ledger.one("SELECT 1 FROM output WHERE key = ? AND space = ?", (bytes.fromhex(media), space))
         ]
 
+    def documents_of_type(self, media_type: str) -> list[str]:
+        """Visible documents of a media type; a list of all."""
+        sql = "SELECT id FROM document WHERE state = 'visible' AND media_type = ? ORDER BY id"
+        return [id_ for (id_,) in self.ledger.rows(sql, (media_type,))]
+
     def sounds_without(self, space: str) -> list[tuple[str, str]]:
         """(document id, sha256 of the recording) of visible recordings with sound whose clips have no vectors in this space."""
         return [
@@ -165,6 +170,20 @@ class LedgerLookups:
                 (model,),
             )
             if speaks(json.loads(meta))
+        ]
+
+    def undescribed(self, model: str) -> list[str]:
+        """Visible documents with a picture of which no model has written, and this one has not said that there is nothing to say."""
+        return [
+            id_
+            for (id_,) in self.ledger.rows(
+                "SELECT DISTINCT d.id FROM unit u JOIN document d ON d.no = u.document "
+                "WHERE u.media IS NOT NULL AND u.label = 'Image' AND u.kind IN ('image', 'figure', 'page') "
+                "AND coalesce(min(u.width, u.height), 64) >= 64 AND d.state = 'visible' AND u.said_start IS NULL "
+                "AND NOT EXISTS (SELECT 1 FROM heard h WHERE h.recording = u.media AND h.model = ? AND h.words = '[]') "
+                "ORDER BY d.id",
+                (model,),
+            )
         ]
 
     def heard(self, recording: str, model: str) -> dict[tuple[int, int], list[Cue]]:

@@ -26,7 +26,7 @@ class Manifest:
     """The profile of a base: whatever gives other facts when it changes. It can name no URL, path or command.
 
     extractor: name of the name extractor. deriver: version of the derivation rules. chunk_characters: chunk target.
-    speech: key of the recogniser that heard its recordings, "" before the first.
+    speech: key of the recogniser that heard its recordings, "" before the first. describer: likewise of its pictures.
     spaces: key -> {"space": ..., "probes": rows} as recorded when the space came in.
     """
 
@@ -35,6 +35,7 @@ class Manifest:
     deriver: str = ""
     chunk_characters: int = 0
     speech: str = ""
+    describer: str = ""
     spaces: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @classmethod
@@ -54,6 +55,7 @@ class Manifest:
             isinstance(found.extractor, str)
             and isinstance(found.deriver, str)
             and isinstance(found.speech, str)
+            and isinstance(found.describer, str)
             and isinstance(found.chunk_characters, int)
             and isinstance(found.spaces, dict)
             and all(isinstance(entry, dict) for entry in found.spaces.values())

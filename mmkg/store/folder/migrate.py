@@ -2,7 +2,8 @@
 
 Formats: 1, the manifest lies in manifest.json only; 2, the ledger has a table `meta` with the manifest and the base's own id,
 and writes its format down; 3, units have times, and there is a table `heard`; 4, long texts lie in a table `text_part`; 5, there
-are tables for the edges of pictures, empty until the next `add` derives the base anew. A step may run again after a crash: the
+are tables for the edges of pictures, empty until the next `add` derives the base anew; 6, a picture may have words that a model
+wrote of it. A step may run again after a crash: the
 ledger's own version says what is done.
 """
 
@@ -15,7 +16,15 @@ from pathlib import Path
 
 from mmkg.errors import FormatVersionError
 from mmkg.schema import FORMAT_VERSION
-from mmkg.store.folder.ledger import HEARD_DDL, META_DDL, PART_DDL, PICTURE_DDL, TIME_COLUMNS, Ledger
+from mmkg.store.folder.ledger import (
+    DESCRIBED_COLUMNS,
+    HEARD_DDL,
+    META_DDL,
+    PART_DDL,
+    PICTURE_DDL,
+    TIME_COLUMNS,
+    Ledger,
+)
 from mmkg.store.folder.manifest import Manifest, mend_copy
 
 log = logging.getLogger(__name__)
@@ -61,10 +70,7 @@ def _from_1(root: Path, ledger: Ledger) -> None:
 
 def _from_2(root: Path, ledger: Ledger) -> None:
     """Units get times, and there is a place for what a recogniser heard."""
-    there = {name for _, name, *_ in ledger.rows("PRAGMA table_info(unit)")}
-    for column in TIME_COLUMNS:
-        if column.split()[0] not in there:
-            ledger.db.execute(f"ALTER TABLE unit ADD COLUMN {column}")
+    _add_columns(ledger, TIME_COLUMNS)
     for statement in HEARD_DDL.replace("CREATE TABLE", "CREATE TABLE IF NOT EXISTS").split(";"):
         if statement.strip():
             ledger.db.execute(statement.replace("CREATE INDEX", "CREATE INDEX IF NOT EXISTS"))
@@ -82,4 +88,17 @@ def _from_4(root: Path, ledger: Ledger) -> None:
             ledger.db.execute(statement.replace("CREATE INDEX", "CREATE INDEX IF NOT EXISTS"))
 
 
-_STEPS: dict[int, Callable[[Path, Ledger], None]] = {1: _from_1, 2: _from_2, 3: _from_3, 4: _from_4}
+def _from_5(root: Path, ledger: Ledger) -> None:
+    """There is a place for what a model wrote of a picture."""
+    _add_columns(ledger, DESCRIBED_COLUMNS)
+
+
+def _add_columns(ledger: Ledger, columns: tuple[str, ...]) -> None:
+    """Columns of the table unit, where they are not there yet."""
+    there = {name for _, name, *_ in ledger.rows("PRAGMA table_info(unit)")}
+    for column in columns:
+        if column.split()[0] not in there:
+            ledger.db.execute(f"ALTER TABLE unit ADD COLUMN {column}")
+
+
+_STEPS: dict[int, Callable[[Path, Ledger], None]] = {1: _from_1, 2: _from_2, 3: _from_3, 4: _from_4, 5: _from_5}

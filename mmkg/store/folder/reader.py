@@ -150,7 +150,7 @@ class FolderReader(FolderDetails):
         found = {}
         for row in self.rows_in(
             "SELECT u.id, u.kind, u.pieces, u.page, u.box, u.media, u.sentences, u.start, u.end, u.titles, "
-            "d.id, d.name, d.no, u.cap_start, u.cap_end, u.start_ms, u.end_ms "
+            "d.id, d.name, d.no, u.cap_start, u.cap_end, u.start_ms, u.end_ms, u.said_start, u.said_end "
             "FROM unit u JOIN document d ON d.no = u.document WHERE d.state = 'visible' AND u.id IN {in}",
             unit_ids,
         ):
@@ -176,8 +176,11 @@ class FolderReader(FolderDetails):
             cap_start,
             cap_end,
             *ms,
+            said_start,
+            said_end,
         ) = row
-        chars = (start, end) if end > start else (cap_start, cap_end) if cap_start is not None else None
+        described = None if said_start is None else (said_start, said_end)
+        chars = (start, end) if end > start else (cap_start, cap_end) if cap_start is not None else described
         headings = [t for t, _ in json.loads(titles) if t != name]
         return Evidence(
             id=id_,
@@ -193,6 +196,7 @@ class FolderReader(FolderDetails):
             media=media,
             spans=tuple((a, a + len(words)) for a, words in json.loads(pieces)),
             sentences=unpack_spans(sentences),
+            described=described,
         )
 
     def document_ref(self, document: str, name: str | None = None) -> DocumentRef:
@@ -375,7 +379,19 @@ class FolderReader(FolderDetails):
         keys = [k for key, media in units for k in (key, bytes.fromhex(media) if media else None) if k]
         keys += [PROMPTS_KEY] if any(media for _, media in units) else []
         with self._lock:
-            return outputs(self._ledger, keys)
+            return outputs(self._ledger, [*keys, bytes.fromhex(document)], pages=True)
+
+    def page_vectors(self, wanted: Sequence[tuple[str, str]]) -> dict[tuple[str, str], np.ndarray[Any, Any]]:
+        """Kept rows of pages: (document or picture, schema.page_space) -> (n, dim) float16; those that are missing are absent.
+
+        Cost: an indexed lookup and the bytes of each.
+        """
+        found = {}
+        for key, space in wanted:
+            row = self.one("SELECT n, data FROM output WHERE key = ? AND space = ?", (bytes.fromhex(key), space))
+            if row is not None and row[0] > 0 and len(row[1]) % (2 * row[0]) == 0:
+                found[key, space] = np.frombuffer(row[1], dtype="<f2").reshape(row[0], -1)
+        return found
 
     # ---- rows, under the lock ----
 

@@ -22,6 +22,7 @@ import numpy as np
 
 from mmkg.errors import MMKGError, NotFoundError, StoreError
 from mmkg.protocols import Deriver, ProgressCallback
+from mmkg.schema import PAGE_MARK
 from mmkg.store.changes import SourceChange
 from mmkg.store.folder.backup import apart, aside_of
 from mmkg.store.folder.blobs import Blobs
@@ -285,7 +286,8 @@ def _stage(
             lacks.append(f"picture {sha256[:12]} is lost")
     keys = found.rows("SELECT key, media FROM unit WHERE document = ?", (no,))
     wanted = {k for k, _ in keys if k}
-    kept = _vectors(found, [*wanted, *(bytes.fromhex(m) for _, m in keys if m)], dims)
+    pictures = {bytes.fromhex(m) for _, m in keys if m}
+    kept = _vectors(found, [*wanted, *pictures, *({bytes.fromhex(id_)} - pictures)], dims)
     for space in sorted(text_spaces):
         if gone := sum((key, space) not in kept for key in wanted):
             lacks.append(f"{gone} of {len(wanted)} vectors are lost (`mmkg doctor --fix` makes them again)")
@@ -300,11 +302,11 @@ def _vectors(found: Ledger, keys: list[bytes], dims: dict[str, int]) -> dict[tup
     kept = {}
     for key in keys:
         try:
-            rows = outputs(found, [key])
+            rows = outputs(found, [key], pages=True)
         except _ERRORS:
             continue
         for (_, space), x in rows.items():
-            if space in dims and x.shape[1] == dims[space]:
+            if x.shape[1] == dims.get(space.partition(PAGE_MARK)[0], -1):
                 lengths = np.linalg.norm(x.astype(np.float32), axis=1)
                 if np.isfinite(lengths).all() and (abs(lengths - 1.0) < 0.01).all():
                     kept[key, space] = x

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from mmkg.longfacts import LongFacts
+from mmkg.schema import PAGE_MARK
 from mmkg.store.changes import SourceChange
 from mmkg.store.folder.blobs import Blobs
 from mmkg.store.folder.documents import delete_documents
@@ -102,9 +103,10 @@ class Staging(LedgerLookups):
 
     def drop_space(self, space: str) -> list[str]:
         """Forget all model output of a space; returns the documents that had some. The index has it until they are published again."""
+        its = "space = ?1 OR substr(space, 1, length(?1 || ?2)) = ?1 || ?2"
         with self.ledger.transaction("outputs-kept"):
-            keys = [key for (key,) in self.ledger.rows("SELECT key FROM output WHERE space = ?", (space,))]
-            self.ledger.db.execute("DELETE FROM output WHERE space = ?", (space,))
+            keys = [key for (key,) in self.ledger.rows(f"SELECT key FROM output WHERE {its}", (space, PAGE_MARK))]
+            self.ledger.db.execute(f"DELETE FROM output WHERE {its}", (space, PAGE_MARK))
         sql = "SELECT DISTINCT d.id FROM unit u JOIN document d ON d.no = u.document WHERE d.state = 'visible' AND u."
         found = {d for (d,) in self.ledger.rows_in(sql + "media IN {in}", [key.hex() for key in keys])}
         found |= {d for (d,) in self.ledger.rows_in(sql + "key IN {in}", keys)}

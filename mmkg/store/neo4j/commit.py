@@ -10,6 +10,7 @@ import numpy as np
 
 from mmkg.errors import NotFoundError
 from mmkg.protocols import Deriver
+from mmkg.schema import PAGE_MARK
 from mmkg.store import derivation, graph_rows, pictures
 from mmkg.store.changes import Published, SourceChange
 from mmkg.store.folder.durable import failpoint
@@ -152,11 +153,14 @@ def put_units(tx: Runner, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def output_rows(outputs: Outputs) -> list[dict[str, Any]]:
-    """Model output as rows: half precision, by content and space."""
+    """Model output as rows: half precision, by content and space.
+
+    The many rows of a page have another property than `_key`, so that nothing that reads vectors for the index meets them.
+    """
     return [
         {
             "_id": f"{key.hex()} {space}",
-            "_key": key.hex(),
+            "_page_of" if PAGE_MARK in space else "_key": key.hex(),
             "_space": space,
             "_n": len(x),
             "_data": np.ascontiguousarray(x, dtype="<f2").tobytes(),
@@ -260,6 +264,7 @@ def _delete_units(tx: Runner, ids: Sequence[str], *, keep: Set[str] = frozenset(
     hashes -= keep | _present(tx, "MATCH (n:_Document {_id: i})", hashes)
     hashes -= _present(tx, "MATCH (n:_Unit {_media: i})", hashes)
     tx.run("UNWIND $keys AS k MATCH (o:_Output {_key: k}) DELETE o", keys=sorted(keys | hashes)).consume()
+    tx.run("UNWIND $keys AS k MATCH (o:_Output {_page_of: k}) DELETE o", keys=sorted(hashes)).consume()
     tx.run("UNWIND $keys AS k MATCH (h:_Heard {_recording: k}) DELETE h", keys=sorted(hashes)).consume()
     return sorted(hashes)
 

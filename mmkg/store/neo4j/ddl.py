@@ -43,6 +43,7 @@ _INDEXES = (
     ("_Alias", "_short"),
     ("_Alias", "_long"),
     ("_Output", "_key"),
+    ("_Output", "_page_of"),
     ("_Heard", "_recording"),
     ("_Sentence", "_document"),
     ("_Bucket", "_key"),

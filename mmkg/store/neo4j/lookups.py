@@ -92,6 +92,11 @@ class ServerLookups:
         )
         return [(row["id"], row["media"]) for row in self.connection.rows(text, space=space)]
 
+    def documents_of_type(self, media_type: str) -> list[str]:
+        """Visible documents of a media type; a list of all."""
+        text = "MATCH (d:_Document {_state: 'visible'}) WHERE d._media_type = $type RETURN d._id AS id ORDER BY id"
+        return [row["id"] for row in self.connection.rows(text, type=media_type)]
+
     def sounds_without(self, space: str) -> list[tuple[str, str]]:
         """(document id, sha256 of the recording) of visible recordings with sound whose clips have no vectors in this space."""
         text = (
@@ -146,6 +151,21 @@ class ServerLookups:
             heard = self.heard(str(clips[0].media), model) if clips else {}
             if any(u.end == u.start and u.span_ms and heard.get(u.span_ms) != [] for u in clips):
                 out.append(row["id"])
+        return out
+
+    def undescribed(self, model: str) -> list[str]:
+        """Visible documents with a picture of which no model has written, and this one has not said that there is nothing to say;
+        looks at every document with pictures."""
+        out = []
+        for document in self.documents_with_pictures():
+            shown = [
+                u
+                for u in self.facts(document).units
+                if u.label == "Image" and u.media is not None and u.kind in ("image", "figure", "page")
+                if min(u.width or 64, u.height or 64) >= 64
+            ]
+            if any(u.described is None and self.heard(str(u.media), model).get((0, 0)) != [] for u in shown):
+                out.append(document)
         return out
 
     def heard(self, recording: str, model: str) -> dict[Span, list[Cue]]:

@@ -281,9 +281,25 @@ class ServerReader(ServerLookups):
             "WITH DISTINCT k WHERE k IS NOT NULL "
             "MATCH (o:_Output {_key: k}) RETURN k, o._space AS space, o._n AS n, o._data AS data"
         )
+        pages = (
+            "MATCH (u:_Unit {_document: $id}) UNWIND [u._media, $id] AS k WITH DISTINCT k WHERE k IS NOT NULL "
+            "MATCH (o:_Output {_page_of: k}) RETURN k, o._space AS space, o._n AS n, o._data AS data"
+        )
+        rows = self.connection.rows(text, id=document, prompts=PROMPTS_KEY.hex())
+        rows += self.connection.rows(pages, id=document)
         return {
             (bytes.fromhex(row["k"]), row["space"]): np.frombuffer(row["data"], dtype="<f2").reshape(row["n"], -1)
-            for row in self.connection.rows(text, id=document, prompts=PROMPTS_KEY.hex())
+            for row in rows
+        }
+
+    def page_vectors(self, wanted: Sequence[tuple[str, str]]) -> dict[tuple[str, str], np.ndarray[Any, Any]]:
+        """Kept rows of pages: (document or picture, schema.page_space) -> (n, dim) float16; those that are missing are absent."""
+        text = "UNWIND $ids AS i MATCH (o:_Output {_id: i}) RETURN i AS id, o._n AS n, o._data AS data"
+        names = {f"{key} {space}": (key, space) for key, space in wanted}
+        return {
+            names[row["id"]]: np.frombuffer(row["data"], dtype="<f2").reshape(row["n"], -1)
+            for row in self.connection.rows(text, ids=list(names))
+            if row["n"] > 0 and len(row["data"]) % (2 * row["n"]) == 0
         }
 
     def source_rows(self) -> list[dict[str, Any]]:
@@ -376,7 +392,7 @@ def _evidence(row: Mapping[str, Any]) -> Evidence:
         text="\n".join(words for _, words in given.pieces),
         document=_ref(row["document"], name, row["uris"]),
         locator=Locator(
-            chars=(unit.start, unit.end) if unit.end > unit.start else unit.caption,
+            chars=(unit.start, unit.end) if unit.end > unit.start else unit.caption or unit.described,
             page=unit.page,
             bbox=(unit.box[0] / 100, unit.box[1] / 100, unit.box[2] / 100, unit.box[3] / 100) if unit.box else None,
             seconds=_seconds(*unit.span_ms) if unit.span_ms else None,
@@ -386,6 +402,7 @@ def _evidence(row: Mapping[str, Any]) -> Evidence:
         media=unit.media,
         spans=tuple((a, a + len(words)) for a, words in given.pieces),
         sentences=unit.sentences,
+        described=unit.described,
     )
 
 

@@ -19,6 +19,7 @@ from typing import Any
 
 from mmkg.errors import QueryLimitError, StoreError, StoreLockedError, StoreUnavailableError
 from mmkg.protocols import Deriver, ProgressCallback
+from mmkg.schema import PAGE_MARK
 from mmkg.store import derivation
 from mmkg.store.changes import Published, SourceChange
 from mmkg.store.folder.durable import failpoint
@@ -167,8 +168,14 @@ class ServerWriter(ServerLookups):
         found = [str(row["id"]) for row in self.connection.rows(text, space=space)]
         seen = "MATCH (s:_Store {_name: 'base'}) MATCH (d:_Document) WHERE d._id IN $ids SET d._published = s._generation + 1"
         self.connection.write(lambda tx: tx.run(seen, ids=found).consume())
-        drop = "MATCH (o:_Output) WHERE o._space = $space WITH o LIMIT $n DELETE o RETURN count(*) AS n"
-        while self.connection.write(lambda tx: tx.run(drop, space=space, n=_UNITS).single(strict=True)["n"]):
+        drop = (
+            "MATCH (o:_Output) WHERE o._space = $space OR o._space STARTS WITH $pages "
+            "WITH o LIMIT $n DELETE o RETURN count(*) AS n"
+        )
+        pages = space + PAGE_MARK
+        while self.connection.write(
+            lambda tx: tx.run(drop, space=space, pages=pages, n=_UNITS).single(strict=True)["n"]
+        ):
             pass
         return found
 
