@@ -45,6 +45,25 @@ def _loaded(code, tmp_path):
     return set(done.stdout.splitlines()[-1].split())
 
 
+ADD = """
+from pathlib import Path
+from mmkg.config import Settings
+from mmkg.extract.names import NameExtractor
+from mmkg.kb import KnowledgeBase
+from mmkg.testing.encoders import HashingEncoder
+Path("page.md").write_text("# Tamar Light\\n\\nTamar Light was built in 1871 by the men of Port Ferren, and it still stands.\\n")
+parts = {"text_encoder": HashingEncoder(), "extractor": NameExtractor()}
+with KnowledgeBase("kb", settings=Settings(workers=1, image_encoder="none"), **parts) as kb:
+    assert kb.add("page.md").counts == {"added": 1}
+"""
+
+
+def test_adding_loads_no_library_of_models_by_itself(tmp_path):
+    """spaCy and torch come with the parts that run models; the rest of `add` took five seconds of work to import them once."""
+    heavy = {"spacy", "thinc", "torch", "transformers", "onnxruntime", "faiss", "neo4j"}
+    assert not {m.split(".")[0] for m in _loaded(ADD, tmp_path)} & heavy
+
+
 def test_import_loads_nothing_but_itself(tmp_path):
     assert _loaded("import mmkg", tmp_path) == LIGHT
 

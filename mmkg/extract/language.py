@@ -7,14 +7,16 @@ Serbian and Bulgarian) are told apart by majority only.
 
 from __future__ import annotations
 
-import importlib
 import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cache
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from pathlib import Path
 
+from mmkg.errors import MissingDependencyError
 from mmkg.types import LANGUAGES, DocumentFacts, pack_ordinals
 
 LATIN = ("de", "fr", "es", "it", "pt", "nl", "sv", "da", "nb", "fi", "pl", "cs", "hu", "ro", "tr", "hr", "id", "ca")
@@ -101,7 +103,16 @@ def _script(text: str) -> str:
 
 @cache
 def _function_words(language: str) -> frozenset[str]:
-    words = importlib.import_module(f"spacy.lang.{language}.stop_words").STOP_WORDS
+    # The list's file alone: importing it by name imports spaCy, torch with it, and the language's tokenizer (5 s of work in all).
+    package = find_spec("spacy")
+    if package is None or package.origin is None:
+        raise MissingDependencyError("lists of function words come with spaCy", hint="pip install spacy")
+    path = Path(package.origin).parent / "lang" / language / "stop_words.py"
+    spec = spec_from_file_location(f"_function_words_{language}", path)
+    assert spec is not None and spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    words = module.STOP_WORDS
     return frozenset(unicodedata.normalize("NFC", w).casefold() for w in words if len(w) > 1)
 
 
