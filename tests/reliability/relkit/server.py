@@ -7,6 +7,7 @@ A step is [name, argument, ...]; each says what it finished, unbuffered, so that
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
@@ -21,23 +22,19 @@ from relkit.kept import SETTINGS, Kept, Live
 
 
 def preload() -> None:
-    """What a child would import; no thread may be running when it is forked."""
+    """What a child would import: every module of the package. No thread may be running when it is forked."""
+    import pkgutil
 
-    import mmkg.adding.run
-    import mmkg.cli.documents
-    import mmkg.cli.main
-    import mmkg.cli.upkeep
-    import mmkg.encode.spaces
-    import mmkg.extract.derive
-    import mmkg.extract.names
-    import mmkg.ingest.assemble
-    import mmkg.ingest.loaders
-    import mmkg.kb
-    import mmkg.retrieve.retriever
-    import mmkg.store.folder.doctor
-    import mmkg.store.folder.reader
-    import mmkg.store.folder.writer
-    import mmkg.testing.encoders  # noqa: F401
+    import mmkg
+
+    for module in pkgutil.walk_packages(mmkg.__path__, "mmkg."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    import snowballstemmer  # noqa: F401
+
+    from mmkg.extract.language import language_of
+
+    language_of("The lists of function words, which are read once, are in memory when a child is forked.")
 
 
 def run_step(kb, step, say) -> None:
