@@ -42,11 +42,16 @@ class Models:
         self._page_encoder = page_encoder
         self._text_encoder, self._extractor = text_encoder, extractor
         given = image_encoder if isinstance(image_encoder, Sequence) else (image_encoder,) if image_encoder else ()
+        self._given = tuple(given)
         self._image_encoders: tuple[Encoder, ...] | None = tuple(given) or None
         self._phrases: PhraseParser | None = None
         self._speech: SpeechModel | None = None
         self._describer: PictureDescriber | None = None
         self._checked: set[str] = set()
+
+    def with_encoder(self, settings: Settings, text_encoder: Encoder | None) -> Models:
+        """The same but for the encoder of words, and that of pixels where none was passed in (its space hangs on the words')."""
+        return Models(settings, text_encoder, self._given, self.extractor, self._sound_encoder)
 
     @property
     def text_encoder(self) -> Encoder | None:
@@ -254,5 +259,5 @@ def _refuse_other_space(manifest: Manifest, encoder: Encoder) -> None:
         if set(entry.get("modalities", ())) & {str(m) for m in encoder.modalities}:
             raise EncoderMismatchError(
                 f"the base was built with {key}, the encoder is {encoder.space.key}",
-                hint="use the same encoder, or make a new base",
+                hint="use the same encoder (setting encoder), or bring the base over: `mmkg reindex --encoder NAME`",
             )

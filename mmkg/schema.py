@@ -28,6 +28,8 @@ PRINT_SPACE = "mmkg-print@1"
 """Under this name the print of a picture (mmkg.algorithms.likeness) is kept with model output; it is no space that is searched."""
 PROMPTS_KEY = hashlib.sha256(b"mmkg prompts 1").digest()
 """Key under which the vectors of the prompts for kinds of pictures are kept, a set for each space of pictures."""
+PROBES_KEY = hashlib.sha256(b"mmkg probes 1").digest()
+"""Key under which a reindex keeps what its encoder made of the probes, to know it again when it goes on."""
 
 PAGE_MARK = "|page "
 """Stands in the name of a space under which the vectors of one page are kept: many rows, which no index holds."""

@@ -19,8 +19,9 @@ from mmkg.encode.bridge import BridgeEncoder, bridge_query, bridge_space
 from mmkg.encode.fitted import NAME as FITTED
 from mmkg.encode.fitted import FittedEncoder, LinearMap, fitted_entries
 from mmkg.encode.spaces import check, record
-from mmkg.errors import EncoderMismatchError, MissingDependencyError
-from mmkg.protocols import Encoder, FloatArray, JointEncoder
+from mmkg.errors import EncodeError, EncoderMismatchError, MissingDependencyError
+from mmkg.extract.kinds import prompts
+from mmkg.protocols import Encoder, FloatArray, JointEncoder, Space
 from mmkg.retrieve.fields import PIXELS, SOUND, Field
 from mmkg.types import Modality
 
@@ -109,6 +110,27 @@ def _overtaken(key: str, keys: set[str]) -> bool:
 def _text_of(revision: str) -> str:
     """The revision of the text space that a revision of the label bridge goes with."""
     return revision.split("-", 2)[-1]
+
+
+def goes_with(key: str, text: Space) -> bool:
+    """Whether a space of pictures or sounds can be beside this space of words: a label bridge, or a fitted one, leads into one alone."""
+    name, _, revision = key.partition("@")
+    if name not in (BRIDGE, FITTED):
+        return True
+    own = bridge_space(text).revision
+    return revision == own if name == BRIDGE else revision.endswith("-" + own)
+
+
+def prompt_vectors(encoder: Encoder, text: Encoder | None) -> FloatArray | None:
+    """Vectors of the prompts of kinds in a space of pictures: by its own encoder of words, else by that of the text space it goes with."""
+    words = encoder if Modality.TEXT in encoder.modalities else text
+    if words is None or words.space.dim != encoder.space.dim:
+        return None
+    try:
+        return words.encode_query(list(prompts()))
+    except EncodeError as e:
+        log.warning("no vectors of prompts: %s", e)
+        return None
 
 
 def of_pictures(entry: Mapping[str, Any]) -> bool:

@@ -34,6 +34,7 @@ _COMMANDS = {
     "digest": "upkeep",
     "rebuild": "upkeep",
     "doctor": "upkeep",
+    "reindex": "reindexing",
     "compact": "keeping",
     "backup": "keeping",
     "restore": "keeping",

@@ -33,7 +33,7 @@ PROBE_TEXTS = (
 )
 """Fixed for ever: a base holds their vectors. Prose, a question, a table and code, so that other models differ on some."""
 
-_REINDEX = "use the encoder the base was built with, or build a new base with this one"
+_REINDEX = "use the encoder the base was built with, or bring the base over to this one: `mmkg reindex --encoder NAME`"
 
 
 @cache

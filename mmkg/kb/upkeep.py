@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
 
-from mmkg.errors import MissingDependencyError, NotFoundError, StoreDamagedError
+from mmkg.errors import ConfigError, MissingDependencyError, NotFoundError, StoreDamagedError
 from mmkg.kb.opened import OpenBase, reads
 from mmkg.types import Problem
 
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from mmkg.adding import Writer
     from mmkg.copying import CopyReport
     from mmkg.fitting import BridgeReport
-    from mmkg.protocols import ProgressCallback
+    from mmkg.protocols import Encoder, ProgressCallback
+    from mmkg.reindexing import ReindexReport
     from mmkg.store.folder.backup import Copied
     from mmkg.store.folder.compact import Compaction
     from mmkg.store.folder.salvage import Salvaged
@@ -142,6 +143,37 @@ class Upkeep(OpenBase):
 
         with target._turn, target._writer(create=True) as writer:
             return copy(self._read(), writer, progress=progress)
+
+    def reindex(
+        self,
+        encoder: str | Encoder,
+        *,
+        dry_run: bool = False,
+        wait_s: float = 0.5,
+        progress: ProgressCallback | None = None,
+    ) -> ReindexReport:
+        """Give every unit vectors of another encoder, in place; searches go on with the old ones until the last commit.
+
+        encoder: as the setting `encoder` takes it (a name, a folder, a service), or an encoder. Pictures follow where their space hangs
+        on that of the words. A run that was stopped goes on where it was. dry_run: only tell texts, bytes and time. Afterwards
+        this KnowledgeBase uses the new encoder; others need the setting. Raises ConfigError, EncodeError, StoreLockedError.
+        """
+        from mmkg.reindexing import plan, reindex
+
+        given = None if isinstance(encoder, str) else encoder
+        settings = replace(self.settings, encoder=encoder) if isinstance(encoder, str) else self.settings
+        models = self._models.with_encoder(settings, given)
+        if models.text_encoder is None:
+            raise ConfigError(
+                f"there is no encoder {encoder!r} here", hint="name a model, a folder or a service; `mmkg doctor` lists"
+            )
+        with self._turn, self._writer(wait_s=wait_s) as writer:
+            if dry_run:
+                return plan(writer, models.text_encoder, models.image_encoders)
+            report = reindex(writer, models.text_encoder, models.image_encoders, progress=progress)
+        self.settings, self._models = settings, models
+        self._let_go()
+        return report
 
     def digest(self, *, deep: bool = False) -> str:
         """64 hex digits that stand for all facts and the derived layer."""

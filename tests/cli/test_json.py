@@ -347,6 +347,13 @@ def test_tag_and_filter(as_json, run, files, tmp_path):
     assert unknown.exit_code == 1 and "did you mean tag:project?" in unknown.stderr
 
 
+def test_reindex_without_an_encoder_says_what_is_missing(run, base):
+    missing = run("reindex", "--encoder", "none", "--dry-run", "--json", kb=base)
+    assert missing.exit_code == 1 and "no encoder" in missing.stderr
+    nowhere = run("reindex", "--encoder", "./no-such-folder", kb=base)
+    assert nowhere.exit_code == 1 and len(nowhere.stderr.strip().splitlines()) == 1
+
+
 def test_communities_and_global(as_json, run, base):
     theme = shape(
         number=COUNT,

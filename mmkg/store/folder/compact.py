@@ -19,6 +19,7 @@ from typing import TypeVar
 
 from mmkg.protocols import ProgressCallback
 from mmkg.store.folder import graphrows
+from mmkg.store.folder.coming import forget_unclaimed
 from mmkg.store.folder.durable import failpoint
 from mmkg.store.folder.engine import KGLiteStore
 from mmkg.store.folder.ledger import NAME as LEDGER
@@ -60,6 +61,7 @@ def compact(writer: FolderWriter, *, wait_s: float = 10.0, progress: ProgressCal
     before = sizes(writer.root)
     (writer.root / "communities.json").unlink(missing_ok=True)  # names of what may be gone; made anew when asked for
     failpoint("themes-forgotten")
+    forget_unclaimed(writer.ledger)
     tell = _Teller(progress)
     writer.mending(lambda: _rewrite(writer, tell))
     tell.step("ledger")

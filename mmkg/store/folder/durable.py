@@ -84,6 +84,9 @@ FAILPOINTS = (
 MENDING_FAILPOINTS = ("damaged-set-aside", "damaged-placed", "rows-mended")
 """Those that only a damaged base comes to."""
 
+REINDEX_FAILPOINTS = ("coming-begun", "coming-forgotten", "coming-kept")
+"""Those that only a reindex comes to, beside `rebuild-committed` at its end."""
+
 BACKUP_FAILPOINTS = tuple(
     f"backup-{part}-{step}" for part in ("file", "ledger", "mark") for step in ("synced", "renamed", "placed")
 )

@@ -300,10 +300,17 @@ class FolderWriter(Staging):
         """Delete originals and pictures that no document has. O(base)."""
         leftovers.sweep_blobs(self.ledger, self.blobs)
 
-    def rebuild(self, progress: Callable[[int, int], None] | None = None, *, unreadable_graph: bool = False) -> None:
+    def rebuild(
+        self,
+        progress: Callable[[int, int], None] | None = None,
+        *,
+        unreadable_graph: bool = False,
+        first: Callable[[], None] | None = None,
+    ) -> None:
         """Derived layer, graph and index anew from the facts; no model is called. O(base).
 
         Damaged files of the old ones are moved aside; with unreadable_graph all of the old graph, if no hash tells which file.
+        first: done before, in the same transaction.
         """
         ledger = self.ledger
         before = ledger.current()
@@ -311,6 +318,8 @@ class FolderWriter(Staging):
         if unreadable_graph and not any(name.startswith("graph/") for name in bad):
             bad |= {r.name for r in refs_of(before) if r.name.startswith("graph/")}
         with ledger.transaction("rebuild-committed"):
+            if first is not None:
+                first()
             for _ in derived.derive_from_scratch(ledger, self.deriver):
                 pass
             derive_pictures_anew(ledger, self.deriver)

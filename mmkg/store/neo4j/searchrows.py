@@ -15,7 +15,7 @@ import numpy as np
 from mmkg.algorithms.terms import terms
 from mmkg.store.folder.projection import modality_of
 from mmkg.store.neo4j.connection import Connection, Runner
-from mmkg.store.neo4j.ddl import hidden_schema, vector_property, vector_schema
+from mmkg.store.neo4j.ddl import hidden_schema, vector_index, vector_property, vector_schema
 from mmkg.store.neo4j.facts import clean, read_facts
 from mmkg.store.neo4j.graph import make_schema
 from mmkg.texts import index_text
@@ -126,6 +126,16 @@ class SearchRows:
             "MATCH (s:_Sentence) WHERE NOT EXISTS { MATCH (u:_Unit {_id: s._unit}) WHERE s._ord < u._n_sentences } "
             "CALL (s) { DELETE s } IN TRANSACTIONS OF 2000 ROWS"
         )
+
+    def forget(self, space: str) -> None:
+        """Take the vectors of a space, and their indexes, away."""
+        name = vector_property(space)
+        for label in ("_Unit", "_Sentence"):
+            self.connection.execute(f"DROP INDEX {vector_index(space, label)} IF EXISTS")
+            self.connection.execute(
+                f"MATCH (n:{label}) WHERE n.{name} IS NOT NULL CALL (n) {{ REMOVE n.{name} }} IN TRANSACTIONS OF 2000 ROWS"
+            )
+        self._spaces.discard(space)
 
     def _make_indexes(self, document: str) -> None:
         """The indexes of the spaces in which the document has vectors."""

@@ -25,6 +25,7 @@ from mmkg.store.changes import Published, SourceChange
 from mmkg.store.folder.durable import failpoint
 from mmkg.store.folder.manifest import Manifest
 from mmkg.store.neo4j import base
+from mmkg.store.neo4j.coming import settle
 from mmkg.store.neo4j.commit import (
     Outcome,
     Outputs,
@@ -323,6 +324,7 @@ class ServerWriter(ServerLookups):
         """
         connection = self.connection
         connection.write(lambda tx: _mark(tx, True))
+        settle(connection, self.search, base.need(connection).manifest.spaces)
         for text in (
             "MATCH (n:Entity|_Entity|_Title|_Alias|_Bucket) CALL (n) { DETACH DELETE n } IN TRANSACTIONS OF 2000 ROWS",
             "MATCH (n:Document|Section|Chunk|Image|Clip) CALL (n) { DETACH DELETE n } IN TRANSACTIONS OF 2000 ROWS",
