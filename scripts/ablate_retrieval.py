@@ -5,7 +5,7 @@
 Three kinds of rows, each against the same row with everything, all on the development sets:
 
 - learned, effort 1 (and 2 with --second): the ranker is fitted again on the training sets without the features of the part, so what is
-  left may make up for it. Both rankers of a pair are fitted on the same questions (--limit of each training set). Pools are
+  left may make up for it. Both rankers of a pair are fitted on the same questions (--limit of each training set, else all). Pools are
   those of the whole retriever.
 - fixed, effort 1: the part is switched off in the retriever as it is shipped, packaged weights and all; pools change with it.
 - base, effort 0: the same for the order before the ranker.
@@ -368,7 +368,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path(".cache/ranker"), help="where features and vectors are kept")
     parser.add_argument("--train", default=TRAIN, help="sets to fit on")
     parser.add_argument("--dev", default=DEV, help="sets to measure on")
-    parser.add_argument("--limit", type=int, default=300, help="questions of each training set")
+    parser.add_argument("--limit", type=int, help="questions of each training set (default all)")
     parser.add_argument("--kinds", default="learned,switched", help="learned, second, switched")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()

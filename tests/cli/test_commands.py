@@ -56,7 +56,7 @@ def test_completion_script(run, shell):
 def test_completion_knows_commands_and_options(run):
     words = {"_MMKG_COMPLETE": "bash_complete", "COMP_WORDS": "mmkg re", "COMP_CWORD": "1"}
     result = run(env=words)
-    assert {line.split(",")[1] for line in result.stdout.split()} == {"remove", "rebuild", "restore"}
+    assert {line.split(",")[1] for line in result.stdout.split()} == {"remove", "rebuild", "reindex", "restore"}
 
 
 def test_a_base_by_a_relative_path_is_as_sound_as_by_an_absolute_one(run, base):
