@@ -59,6 +59,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "bare, rest and gate": ("bare_*", "rest_*", "gate_*"),
     "base order": ("base_place",),
     "length": ("length",),
+    "rest and bridge walk": ("rest_*", "bridge", "bridge_place"),
 }  # fmt: skip
 SECOND = {
     "substitution": ("swap_*",),
@@ -208,7 +209,7 @@ def learned(args: argparse.Namespace, train: Sets, dev: Sets, number: int, parts
     before_dev = {s.name: [None] * len(s.raw) for s in pupils}
     if number:
         first = {s.name: pools_of(s, 0, before_train[s.name], args.work) for s in teachers}
-        before_train = out_of_fold(teachers, first)
+        before_train = out_of_fold(teachers, first, next(iter(first.values())).features)
         before_dev = {s.name: orders(pools_of(s, 0, before_dev[s.name], args.work), fixed[0]) for s in pupils}
     made = {s.name: pools_of(s, number, before_train[s.name], args.work) for s in teachers}
     asked = {s.name: pools_of(s, number, before_dev[s.name], args.work) for s in pupils}
@@ -229,9 +230,29 @@ def learned(args: argparse.Namespace, train: Sets, dev: Sets, number: int, parts
         print(f"  {len(taught)} questions, {time.perf_counter() - started:.0f} s", file=sys.stderr)
 
 
-def out_of_fold(sets: Sequence[Set], pools: dict[str, Pools]) -> dict[str, list[PassResult | None]]:
+def cross_validated(args: argparse.Namespace, train: Sets, parts: dict, found: dict) -> None:
+    """The same on the training sets, each question by a ranker that did not see it: what decides whether a part stays."""
+    sets = [train(n) for n in args.train.split(",")]
+    made = {s.name: pools_of(s, 0, [None] * len(s.raw), args.work) for s in sets}
+    features = next(iter(made.values())).features
+    base: dict[str, np.ndarray] = {}
+    for part, gone in {"": (), **parts}.items():
+        results = out_of_fold(sets, made, without(features, gone) if gone else features)
+        for s in sets:
+            rows = s.measure(results[s.name])
+            if not part:
+                base[s.name] = rows
+            row = compared(s, rows, base[s.name])
+            found.setdefault("learned, effort 1, cross-validated", {}).setdefault(part or "everything", {})[s.name] = (
+                row
+            )
+            print(f"train without {part or 'nothing':34} {s.name:22} {line(row['all'])}", flush=True)
+
+
+def out_of_fold(
+    sets: Sequence[Set], pools: dict[str, Pools], features: Sequence[str]
+) -> dict[str, list[PassResult | None]]:
     """Each question's order by a ranker that did not see it."""
-    features = next(iter(pools.values())).features
     taught = {s.name: examples_of(s, pools[s.name], features) for s in sets}
     rankers = [
         fit(
@@ -369,7 +390,8 @@ def main() -> None:
     parser.add_argument("--train", default=TRAIN, help="sets to fit on")
     parser.add_argument("--dev", default=DEV, help="sets to measure on")
     parser.add_argument("--limit", type=int, help="questions of each training set (default all)")
-    parser.add_argument("--kinds", default="learned,switched", help="learned, second, switched")
+    parser.add_argument("--kinds", default="learned,switched", help="learned, second, train, switched")
+    parser.add_argument("--parts", default="", help="with train: only the parts whose name holds this")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
@@ -380,6 +402,8 @@ def main() -> None:
             learned(args, train, dev, 0, PARTS, found)
         elif kind == "second":
             learned(args, train, dev, 1, SECOND, found)
+        elif kind == "train":
+            cross_validated(args, train, {p: PARTS[p] for p in PARTS if not args.parts or args.parts in p}, found)
         elif kind == "switched":
             switched(args, dev, found)
         else:

@@ -19,13 +19,13 @@ from mmkg.encode.speech import SpeechModel
 from mmkg.encode.text import MINILM
 from mmkg.errors import EncodeError
 from mmkg.extract.describe import PictureDescriber
-from mmkg.extract.kinds import prompts
 from mmkg.extract.language import with_languages
 from mmkg.protocols import Encoder, Extractor, PageEncoder
 from mmkg.reasons import reason
 from mmkg.schema import PRINT_SPACE
+from mmkg.seeing import prompt_vectors
 from mmkg.texts import content_key, encoder_texts
-from mmkg.types import DocumentFacts, Modality, NameSpan
+from mmkg.types import DocumentFacts, NameSpan
 
 log = logging.getLogger(__name__)
 
@@ -123,15 +123,8 @@ class Readers:
         return picture_print(data, max_pixels=self.pixels)
 
     def prompted(self, encoder: Encoder) -> np.ndarray[Any, Any] | None:
-        """Vectors of the prompts in a space of pictures: by its own encoder of words, else by the text encoder it goes with."""
-        words = encoder if Modality.TEXT in encoder.modalities else self.text
-        if words is None or words.space.dim != encoder.space.dim:
-            return None
-        try:
-            return words.encode_query(list(prompts()))
-        except EncodeError as e:
-            log.warning("no vectors of prompts: %s", e)
-            return None
+        """Vectors of the prompts in a space of pictures, see seeing.prompt_vectors."""
+        return prompt_vectors(encoder, self.text)
 
     def not_english(self, languages: Mapping[str, Sequence[int]], n_units: int) -> str:
         """What a user must know of a document in another language."""
