@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from mmkg.encode.sound import SoundEncoder
     from mmkg.encode.speech import SpeechModel
     from mmkg.extract.describe import PictureDescriber
-    from mmkg.extract.phrases import PhraseParser
     from mmkg.protocols import Encoder, Extractor, PageEncoder
     from mmkg.retrieve.fields import Field
     from mmkg.retrieve.ranker import RankerSet
@@ -44,7 +43,6 @@ class Models:
         given = image_encoder if isinstance(image_encoder, Sequence) else (image_encoder,) if image_encoder else ()
         self._given = tuple(given)
         self._image_encoders: tuple[Encoder, ...] | None = tuple(given) or None
-        self._phrases: PhraseParser | None = None
         self._speech: SpeechModel | None = None
         self._describer: PictureDescriber | None = None
         self._checked: set[str] = set()
@@ -134,14 +132,6 @@ class Models:
 
             self._extractor = load_extractor()
         return self._extractor
-
-    def phrases(self, text: str) -> tuple[tuple[int, int], ...]:
-        """Spans of the noun phrases of a question; () where the parser is not installed."""
-        if self._phrases is None:
-            from mmkg.extract.phrases import PhraseParser
-
-            self._phrases = PhraseParser()
-        return self._phrases(text)
 
     def rankers(self, root: Path) -> RankerSet:
         """What orders the candidates: of the file that the setting names, else fitted on this base, else of the package.

@@ -52,19 +52,15 @@ PARTS: dict[str, tuple[str, ...]] = {
     "bare question": (
         "bare_unit", "bare_unit_gap", "bare_sentence", "bare_sentence_gap", "bare_linked", "bare_linked_place",
     ),
-    "rest (clauses)": (
-        "rest_unit", "rest_unit_gap", "rest_sentence", "rest_sentence_gap", "rest_linked", "rest_linked_place",
-    ),
     "gate (bare question at a bridge)": ("gate_*",),
-    "bare, rest and gate": ("bare_*", "rest_*", "gate_*"),
+    "bare question and gate": ("bare_*", "gate_*"),
     "base order": ("base_place",),
     "length": ("length",),
-    "rest and bridge walk": ("rest_*", "bridge", "bridge_place"),
 }  # fmt: skip
 SECOND = {
     "substitution": ("swap_*",),
     "gate (bare question at a bridge)": ("gate_*",),
-    "bare, rest and gate": ("bare_*", "rest_*", "gate_*"),
+    "bare question and gate": ("bare_*", "gate_*"),
     "order of the first pass": ("before_*",),
 }
 
@@ -285,12 +281,6 @@ def no_mending(one: Set) -> Iterator[None]:
 
 
 @contextmanager
-def no_parse(one: Set) -> Iterator[None]:
-    with patch.object(one.group.retriever, "_phrases", None):
-        yield
-
-
-@contextmanager
 def whole_walk(one: Set) -> Iterator[None]:
     """All of each step is carried on, by products with the whole matrix."""
 
@@ -318,7 +308,6 @@ def no_flat_weight(one: Set) -> Iterator[None]:
 Switch = Callable[[Set], "contextmanager[None]"]
 FIXED: dict[str, Switch] = {
     "mending of misspelt words": no_mending,
-    "parse (rest of the question)": no_parse,
     "push (each step whole instead)": whole_walk,
     "sentence seeds": no_sentence_seeds,
     "flat lists in the base order": no_flat_weight,

@@ -21,7 +21,6 @@ import numpy as np
 
 from mmkg.config import Settings
 from mmkg.evaluate.run import opened
-from mmkg.extract.phrases import PhraseParser
 from mmkg.kb import KnowledgeBase
 from mmkg.retrieve.passes import MAX_EFFORT, PassResult, ordered
 from mmkg.retrieve.ranker import RankerSet, load_rankers
@@ -104,7 +103,6 @@ class Set:
                 encode_query=lambda q: encode([q])[0],
                 text_space=self.space,
                 encode=encode,
-                phrases=PhraseParser(),
             ),
             questions=[
                 Asked(

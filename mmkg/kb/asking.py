@@ -52,7 +52,6 @@ class Asks(OpenBase):
             reranker=self._second_look(reader),
             encode=None if text is None else text.encode_query,
             rankers=self._models.rankers(self.root),
-            phrases=self._models.phrases,
             mend=mend,
         )
 

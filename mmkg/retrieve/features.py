@@ -253,20 +253,20 @@ def beam_columns(
     return out, links
 
 
-def bare_columns(prefix: str, pool: Pool, vectors: FloatArray, links: Sequence[Float64Array]) -> Columns:
-    """Questions without what they start from (m, dim): their largest cosines, and the best of what the beam leads on to."""
-    unit = cosines(pool.vectors, vectors).max(axis=1) if len(pool) else np.zeros(0)
-    sentence = pool.best(cosines(pool.sentence_vectors, vectors).max(axis=1)) if len(pool.rows) else np.zeros(len(pool))
+def bare_columns(pool: Pool, vector: FloatArray, links: Sequence[Float64Array]) -> Columns:
+    """The question without what it starts from (dim,): its cosines, and the best of what the beam leads on to."""
+    unit = cosines(pool.vectors, vector[None])[:, 0]
+    sentence = pool.best(cosines(pool.sentence_vectors, vector[None])[:, 0])
     linked = np.zeros(len(pool))
     for link in links:
         linked = np.maximum(linked, np.minimum(link, 1.0) * np.maximum(sentence, 0.0))
     return {
-        f"{prefix}_unit": unit,
-        f"{prefix}_unit_gap": below_best(unit),
-        f"{prefix}_sentence": sentence,
-        f"{prefix}_sentence_gap": below_best(sentence),
-        f"{prefix}_linked": linked,
-        f"{prefix}_linked_place": places(linked),
+        "bare_unit": unit,
+        "bare_unit_gap": below_best(unit),
+        "bare_sentence": sentence,
+        "bare_sentence_gap": below_best(sentence),
+        "bare_linked": linked,
+        "bare_linked_place": places(linked),
     }
 
 

@@ -14,7 +14,7 @@ from mmkg.protocols import FloatArray, IndexView, IntArray, PartialView
 from mmkg.retrieve.links import Links
 from mmkg.retrieve.question import QuestionEntity
 from mmkg.retrieve.walk import Mask
-from mmkg.types import Evidence, Span
+from mmkg.types import Evidence
 
 Encode = Callable[[Sequence[str]], FloatArray]
 """Texts -> (n, dim) float32, unit rows, in the space of the question's vector."""
@@ -46,8 +46,7 @@ class Words:
 class Inquiry:
     """A question, and what was computed once for it.
 
-    query: (dim,) its vector in `space`. phrases: spans of its noun phrases, from a parser; () without one. bm25, asked, near:
-    (n_units,) word scores, and the mass of the walks from question entities and from sentence seeds. seeds: (n_entities,) of
+    query: (dim,) its vector in `space`. bm25, asked, near: (n_units,) word scores, and the mass of the walks from question entities and from sentence seeds. seeds: (n_entities,) of
     the question. mask: units that may be found; None for all. encoded: vectors of texts, so that no pass encodes a text again.
     """
 
@@ -60,7 +59,6 @@ class Inquiry:
     encode: Encode
     read: Read
     entities: tuple[QuestionEntity, ...]
-    phrases: tuple[Span, ...]
     words: Words
     bm25: Float64Array
     asked: Float64Array

@@ -13,9 +13,8 @@ from mmkg.algorithms.fusion import fuse, top
 from mmkg.algorithms.pagerank import Float64Array
 from mmkg.protocols import IntArray
 from mmkg.retrieve import features as f
-from mmkg.retrieve.bare import bare_question, bridges_for, rest_questions
+from mmkg.retrieve.bare import bare_question, bridges_for
 from mmkg.retrieve.bridges import BeamUnit, beam_of, bridge_walk
-from mmkg.retrieve.clauses import clauses_of
 from mmkg.retrieve.inquiry import Inquiry
 from mmkg.retrieve.ranker import LinearRanker, RankerSet
 from mmkg.retrieve.seeds import SENTENCE_WEIGHT
@@ -66,15 +65,14 @@ def prepare(
     """The pool of pass `number` (from 0) and its features, in no order yet."""
     with _timed(seconds, "beam"):
         beam = beam_of(inquiry, before.units)
-        clauses = clauses_of(inquiry.question, inquiry.phrases)
     with _timed(seconds, "bridges"):
         bridged = bridge_walk(inquiry, beam)
     with _timed(seconds, "variants"):
-        bare, rests = bare_question(inquiry), rest_questions(inquiry, clauses)
+        bare = bare_question(inquiry)
         swaps = substitutions(inquiry, beam) if number else []
         gate = bridges_for(inquiry, beam, bare)
     with _timed(seconds, "reencode"):
-        inquiry.vectors([bare, *rests, *(v.text for v in swaps)])  # together: one call of the encoder
+        inquiry.vectors([bare, *(v.text for v in swaps)])  # together: one call of the encoder
     with _timed(seconds, "score"):
         own = [b.unit for b in beam]
         gated = {"gate": scored(inquiry, gate, own)}
@@ -92,8 +90,7 @@ def prepare(
         columns |= f.name_columns(inquiry, pool)
         around, links = f.beam_columns(inquiry, pool, beam, held)
         columns |= around
-        columns |= f.bare_columns("bare", pool, inquiry.vectors([bare]), links)
-        columns |= f.bare_columns("rest", pool, inquiry.vectors(rests), links)
+        columns |= f.bare_columns(pool, inquiry.vectors([bare])[0], links)
         columns |= f.order_columns("base", pool, base.units)
         for name, one in gated.items():
             columns |= f.variant_columns(name, inquiry, pool, one, plain, beam)

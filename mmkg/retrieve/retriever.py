@@ -25,7 +25,7 @@ from mmkg.retrieve.ranked import Clock, RankedUnits, UnitReader
 from mmkg.retrieve.ranker import RankerSet
 from mmkg.retrieve.seeds import SENTENCE_WEIGHT, SENTENCES, question_seeds, sentence_seeds
 from mmkg.retrieve.walk import DEPTH, Mask, RankedList
-from mmkg.types import Evidence, Modality, Span
+from mmkg.types import Evidence, Modality
 
 _MODALITIES = (Modality.TEXT, Modality.IMAGE, Modality.AUDIO, Modality.VIDEO)
 _SPARE = 10
@@ -57,7 +57,7 @@ class HybridRetriever:
     encode_query: question -> (dim,) float32, unit length, in text_space; None leaves out everything that needs vectors.
     fields: of pictures and sounds, where questions are brought into their spaces. encode: texts -> (n, dim) float32, the same space, for
     passes; rankers: what orders their pools. Without either, or without vectors in the base, every effort is 0.
-    phrases: text -> spans of its noun phrases; None leaves clauses out. mend: misspelt words of a question are put right.
+    mend: misspelt words of a question are put right.
     """
 
     def __init__(
@@ -72,7 +72,6 @@ class HybridRetriever:
         reranker: Reranker | None = None,
         encode: Encode | None = None,
         rankers: RankerSet | None = None,
-        phrases: Callable[[str], Sequence[Span]] | None = None,
         mend: bool = True,
     ) -> None:
         self.view = view
@@ -80,7 +79,7 @@ class HybridRetriever:
         self.graph = WalkGraph(view.mentions, view.title_share, whole=whole)
         self.links = Links(view, self.graph)
         self._reader, self._extractor, self._reranker = reader, extractor, reranker
-        self._encode_all, self._rankers, self._phrases = encode, rankers, phrases
+        self._encode_all, self._rankers = encode, rankers
         self._mend = mend
         held = view.spaces()
         self._text_space = text_space if encode_query is not None and text_space in held else None
@@ -205,8 +204,6 @@ class HybridRetriever:
 
     def _inquiry(self, found: _Found) -> Inquiry:
         assert found.query is not None and self._encode_all is not None and self._text_space is not None
-        with found.clock("parse"):
-            phrases = tuple(self._phrases(found.question)) if self._phrases is not None else ()
         with found.clock("words"):
             return Inquiry(
                 question=found.question,
@@ -218,7 +215,6 @@ class HybridRetriever:
                 encode=self._encode_all,
                 read=self._reader.read,
                 entities=found.entities,
-                phrases=phrases,
                 words=question_words(found.question, self.view),
                 bm25=walk.word_scores(found.question, self.view),
                 asked=found.from_asked,

@@ -79,15 +79,8 @@ def retriever_of(units, **options):
         fields=options.pop("fields", [Field(space=PIXEL_SPACE, channel="pixels", aim=lambda question, vector: vector)]),
         encode=options.pop("encode", ENCODER.encode_query),
         rankers=options.pop("rankers", packaged_rankers()),
-        phrases=options.pop("phrases", noun_phrases),
         **options,
     )
-
-
-def noun_phrases(question):
-    """In place of a parser: from each "the" to the end."""
-    at = [i for i in range(len(question)) if question.startswith("the ", i)]
-    return [(i, len(question)) for i in at]
 
 
 APOLLO = [
