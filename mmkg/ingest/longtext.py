@@ -1,4 +1,4 @@
-"""Plain text too long to be held at once: decoded, cut and assembled in parts of about a million characters.
+"""Plain text too long to be held at once: decoded, cut and assembled in parts of about half a million characters.
 
 What comes of it depends on the bytes alone. A part ends at a blank line where there is one, else at the end of a line or a
 word; chunks and sentences do not cross that end, sections do.
@@ -22,7 +22,7 @@ from mmkg.types import DocumentFacts, Section, Unit
 LONG_BYTES = 8 * 2**20
 """Plain text of more bytes than this is read in parts."""
 
-PART = 1_000_000
+PART = 500_000
 """Most characters of a part, before blank lines and indentation are taken out."""
 
 _BLOCK = 1 << 20

@@ -13,7 +13,7 @@ from mmkg.longfacts import JOINT, LongFacts, part_of
 from mmkg.types import DocumentFacts, Unit
 
 _MOST = 256 * 2**20
-"""Bytes of one part as a message: a million characters and what is known of them are a tenth of it."""
+"""Bytes of one part as a message: half a million characters and what is known of them are a twentieth of it."""
 
 
 class Spool:

