@@ -9,6 +9,7 @@ Three kinds of rows, each against the same row with everything, all on the devel
   those of the whole retriever.
 - fixed, effort 1: the part is switched off in the retriever as it is shipped, packaged weights and all; pools change with it.
 - base, effort 0: the same for the order before the ranker.
+- transfer, effort 1: the ranker fitted without the training sets that were made as the development set was (--kinds transfer).
 
 The features of a set (minutes of a core) are kept under --work and used again; questions are encoded once.
 """
@@ -226,6 +227,24 @@ def learned(args: argparse.Namespace, train: Sets, dev: Sets, number: int, parts
         print(f"  {len(taught)} questions, {time.perf_counter() - started:.0f} s", file=sys.stderr)
 
 
+def transferred(args: argparse.Namespace, train: Sets, dev: Sets, found: dict) -> None:
+    """The ranker of the first pass fitted on all training sets, and on those of other families than the set measured."""
+    teachers = [train(n) for n in args.train.split(",")]
+    made = {s.name: pools_of(s, 0, [None] * len(s.raw), args.work) for s in teachers}
+    features = next(iter(made.values())).features
+    taught = {s.name: [e for e in examples_of(s, made[s.name], features) if e is not None] for s in teachers}
+    full = fit([e for s in teachers for e in taught[s.name]], features)
+    for one in (dev(n) for n in args.dev.split(",")):
+        pools = pools_of(one, 0, [None] * len(one.raw), args.work)
+        rest = [s for s in teachers if s.family != one.family]
+        without_own = fit([e for s in rest for e in taught[s.name]], features)
+        base, rows = (one.measure(orders(pools, ranker)) for ranker in (full, without_own))
+        kind = found.setdefault("transfer, effort 1", {})
+        kind.setdefault("everything", {})[one.name] = compared(one, base, base)
+        kind.setdefault("the set's own family", {})[one.name] = row = compared(one, rows, base)
+        print(f"fitted without {one.family:20} {one.name:18} {line(row['all'])}", flush=True)
+
+
 def cross_validated(args: argparse.Namespace, train: Sets, parts: dict, found: dict) -> None:
     """The same on the training sets, each question by a ranker that did not see it: what decides whether a part stays."""
     sets = [train(n) for n in args.train.split(",")]
@@ -379,7 +398,7 @@ def main() -> None:
     parser.add_argument("--train", default=TRAIN, help="sets to fit on")
     parser.add_argument("--dev", default=DEV, help="sets to measure on")
     parser.add_argument("--limit", type=int, help="questions of each training set (default all)")
-    parser.add_argument("--kinds", default="learned,switched", help="learned, second, train, switched")
+    parser.add_argument("--kinds", default="learned,switched", help="learned, second, train, transfer, switched")
     parser.add_argument("--parts", default="", help="with train: only the parts whose name holds this")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
@@ -393,6 +412,8 @@ def main() -> None:
             learned(args, train, dev, 1, SECOND, found)
         elif kind == "train":
             cross_validated(args, train, {p: PARTS[p] for p in PARTS if not args.parts or args.parts in p}, found)
+        elif kind == "transfer":
+            transferred(args, train, dev, found)
         elif kind == "switched":
             switched(args, dev, found)
         else:
