@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from mmkg import __version__
 from mmkg.algorithms.fusion import fuse
@@ -245,6 +246,8 @@ class Run:
         Rows that are lists of the hybrid ranking take the seconds of the steps that they need; hybrid those on the clock.
         """
         options: dict[str, Any] = {} if self.plan.effort is None else {"effort": self.plan.effort}
+        if self._within and (document := self._file_of.get(question.document)) is not None:
+            options["within"] = self._document_mask(document)
         begun = time.perf_counter()
         try:
             ranked = self.retriever.rank(question.text, k=self._depth, modalities=self._pictures, **options)
@@ -282,6 +285,11 @@ class Run:
             found = [self.listed.items(e.document.id, e.locator.page) for e in evidence]
             rankings["reranked"] = self._kept(found, question)
         return rankings, seconds
+
+    def _document_mask(self, document: str) -> npt.NDArray[np.bool_]:
+        """(n_units,) the units of one document, as a filter of `search` would let them through."""
+        items = [i for i, owner in enumerate(self.listed.owner) if owner == document]
+        return np.isin(self.unit_item, items)
 
     def _items(self, units: IntArray, question: Question) -> list[int]:
         return self._kept(self.unit_item[units].tolist(), question)

@@ -53,6 +53,7 @@ class Asks(OpenBase):
             encode=None if text is None else text.encode_query,
             rankers=self._models.rankers(self.root),
             mend=mend,
+            pages=reader.unit_pages,
         )
 
     def _second_look(self, reader: Reader) -> Reranker | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,6 +19,7 @@ from mmkg.retrieve.inquiry import Encode, Inquiry, question_words
 from mmkg.retrieve.likeness import Example
 from mmkg.retrieve.links import Links
 from mmkg.retrieve.order import HYBRID
+from mmkg.retrieve.pagewords import PAGE, Pages, join
 from mmkg.retrieve.passes import MAX_EFFORT
 from mmkg.retrieve.question import QuestionEntity, asks_for_pictures, question_entities
 from mmkg.retrieve.ranked import Clock, RankedUnits, UnitReader
@@ -58,6 +59,7 @@ class HybridRetriever:
     fields: of pictures and sounds, where questions are brought into their spaces. encode: texts -> (n, dim) float32, the same space, for
     passes; rankers: what orders their pools. Without either, or without vectors in the base, every effort is 0.
     mend: misspelt words of a question are put right.
+    pages: (id, page) of the units that lie on one, asked for once; None leaves the words of whole pages out.
     """
 
     def __init__(
@@ -73,8 +75,11 @@ class HybridRetriever:
         encode: Encode | None = None,
         rankers: RankerSet | None = None,
         mend: bool = True,
+        pages: Callable[[], Iterable[tuple[str, int]]] | None = None,
     ) -> None:
         self.view = view
+        self._placed = None if isinstance(view, PartialView) else pages
+        self._pages: Pages | None = None
         whole = (view.statistics.n_units, view.entity_unit_df) if isinstance(view, PartialView) else None
         self.graph = WalkGraph(view.mentions, view.title_share, whole=whole)
         self.links = Links(view, self.graph)
@@ -128,6 +133,10 @@ class HybridRetriever:
             assert self._rankers is not None  # else effort is 0
             made = passes.run_passes(inquiry, found.lists, base, self._rankers, effort, clock.seconds)
             base = order.joined(made.units, made.scores, base, name="ranker")
+        if HYBRID in modes and len(pages := self._paged()):
+            with clock("pages"):
+                words = walk.word_scores(found.question, self.view)
+                base, found.lists[PAGE] = join(base, pages, found.question, self.view, words, found.mask)
         with clock("order"):
             ranked = self._ordered(question, base, found.lists, modalities, k)
         return RankedUnits(
@@ -201,6 +210,12 @@ class HybridRetriever:
             base=base,
             clock=clock,
         )
+
+    def _paged(self) -> Pages:
+        """The pages of the view, looked up at the first question."""
+        if self._pages is None:
+            self._pages = Pages.of_view(self.view, self._placed() if self._placed is not None else ())
+        return self._pages
 
     def _inquiry(self, found: _Found) -> Inquiry:
         assert found.query is not None and self._encode_all is not None and self._text_space is not None

@@ -381,6 +381,11 @@ class FolderReader(FolderDetails):
         with self._lock:
             return outputs(self._ledger, [*keys, bytes.fromhex(document)], pages=True)
 
+    def unit_pages(self) -> list[tuple[str, int]]:
+        """(id, page) of the visible units that lie on one. O(units)."""
+        sql = "SELECT u.id, u.page FROM unit u JOIN document d ON d.no = u.document WHERE d.state = 'visible' AND u.page IS NOT NULL"
+        return [(id_, page) for id_, page in self.rows(sql)]
+
     def page_vectors(self, wanted: Sequence[tuple[str, str]]) -> dict[tuple[str, str], np.ndarray[Any, Any]]:
         """Kept rows of pages: (document or picture, schema.page_space) -> (n, dim) float16; those that are missing are absent.
 

@@ -292,6 +292,11 @@ class ServerReader(ServerLookups):
             for row in rows
         }
 
+    def unit_pages(self) -> list[tuple[str, int]]:
+        """(id, page) of the visible units that lie on one. O(units)."""
+        text = "MATCH (u:Unit) WHERE u.page IS NOT NULL RETURN u.id AS id, u.page AS page"
+        return [(row["id"], row["page"]) for row in self.connection.rows(text)]
+
     def page_vectors(self, wanted: Sequence[tuple[str, str]]) -> dict[tuple[str, str], np.ndarray[Any, Any]]:
         """Kept rows of pages: (document or picture, schema.page_space) -> (n, dim) float16; those that are missing are absent."""
         text = "UNWIND $ids AS i MATCH (o:_Output {_id: i}) RETURN i AS id, o._n AS n, o._data AS data"
