@@ -1,6 +1,7 @@
 """One long film with speech, made here, brought in whole: seconds of each step, and the most memory of parent and children.
 
     python scripts/bench_long.py --hours 2              with the recogniser of speech that is installed
+    python scripts/bench_long.py --hours 2 --rest 60    a minute of silence after each take: sparse speech
     python scripts/bench_long.py --hours 2 --deaf       without
 
 The speech is that of the demo's recordings, said again and again with pauses of another length each time; the pictures are slides
@@ -34,8 +35,8 @@ FPS = 2
 DEMO = Path(__file__).resolve().parents[1] / "data" / "demo" / "files"
 
 
-def speech(seconds: float) -> Iterator[np.ndarray]:
-    """(n,) int16 pieces of the demo's spoken recordings, with pauses between them, for so many seconds."""
+def speech(seconds: float, rest: int) -> Iterator[np.ndarray]:
+    """(n,) int16 pieces of the demo's spoken recordings, with pauses of `rest` seconds and a few more, for so many seconds."""
     takes = []
     for path in sorted(p for p in DEMO.iterdir() if p.suffix in (".mp3", ".mp4")):
         with av.open(str(path)) as source:
@@ -44,7 +45,7 @@ def speech(seconds: float) -> Iterator[np.ndarray]:
             takes.append(np.concatenate(pieces))
     left, n = round(seconds * RATE), 0
     while left > 0:
-        for piece in (takes[n % len(takes)], np.zeros(RATE * (2 + n % 5), dtype=np.int16)):
+        for piece in (takes[n % len(takes)], np.zeros(RATE * (2 + n % 5 + rest), dtype=np.int16)):
             yield piece[:left]
             left -= len(piece[:left])
         n += 1
@@ -59,14 +60,14 @@ def slide(number: int) -> Image.Image:
     return picture
 
 
-def film(path: Path, seconds: float) -> Path:
+def film(path: Path, seconds: float, rest: int) -> Path:
     """Write the film, a piece at a time."""
     with av.open(str(path), "w") as out:
         video = out.add_stream("libx264", rate=FPS, options={"preset": "ultrafast"})
         video.width, video.height, video.pix_fmt = 480, 270, "yuv420p"
         audio = out.add_stream("aac", rate=RATE, layout="mono")
         at = frames = 0
-        for piece in speech(seconds):
+        for piece in speech(seconds, rest):
             for a in range(0, len(piece), RATE):
                 part = np.ascontiguousarray(piece[None, a : a + RATE])
                 sound = av.AudioFrame.from_ndarray(part, format="s16", layout="mono")
@@ -121,11 +122,12 @@ class Peaks:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hours", type=float, default=2.0)
+    parser.add_argument("--rest", type=int, default=0)
     parser.add_argument("--deaf", action="store_true")
     arguments = parser.parse_args()
     seconds = 3600 * arguments.hours
     with tempfile.TemporaryDirectory() as folder:
-        path = film(Path(folder) / "lecture.mp4", seconds)
+        path = film(Path(folder) / "lecture.mp4", seconds, arguments.rest)
         last = [time.monotonic(), ""]
 
         def tell(p: Progress) -> None:
@@ -148,6 +150,7 @@ def main() -> None:
                 json.dumps(
                     {
                         "media_seconds": seconds,
+                        "rest_s": arguments.rest,
                         "file_mib": path.stat().st_size >> 20,
                         "status": report.counts,
                         "reasons": [d.reason for d in report.documents],
