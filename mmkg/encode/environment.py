@@ -22,6 +22,7 @@ EXTRAS = {
     ),
     "ocr": (("rapidocr", "rapidocr"),),
     "office": (("docx", "python-docx"),),
+    "models3d": (("trimesh", "trimesh"),),
     "parquet": (("pyarrow", "pyarrow"),),
     "av": (("av", "av"), ("faster_whisper", "faster-whisper")),
     "server": (("starlette", "starlette"), ("uvicorn", "uvicorn")),

@@ -31,6 +31,7 @@ LOADERS: dict[str, str] = {
     XLSX: "mmkg.ingest.xlsx:load_xlsx",
     "application/epub+zip": "mmkg.ingest.epub:load_epub",
     "message/rfc822": "mmkg.ingest.message:load_message",
+    **dict.fromkeys(("model/gltf-binary", "model/obj", "model/stl"), "mmkg.ingest.model3d:load_model"),
     **dict.fromkeys(DEMUXERS, "mmkg.ingest.recording:load_recording"),
     **dict.fromkeys(
         ("image/png", "image/jpeg", "image/webp", "image/gif", "image/tiff", "image/bmp"),

@@ -55,6 +55,7 @@ _MAGIC: tuple[tuple[int, bytes, str], ...] = (
     (0, b"wOFF", "font/woff"),
     (0, b"wOF2", "font/woff2"),
     (0, b"PAR1", "application/vnd.apache.parquet"),
+    (0, b"glTF", "model/gltf-binary"),
 )
 _PDF = re.compile(rb"(?:\A|[\r\n])\s*%PDF-\d\.\d")
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
@@ -68,6 +69,8 @@ _EXTENSIONS = {
     "pptx": "pptx",
     "xlsx": "xlsx",
     "zip": "zip",
+    "glb": "model",
+    "stl": "model",
     "eml": "text",
     **dict.fromkeys(word_set("png jpg jpeg jpe jfif webp gif tif tiff bmp dib heic heif avif"), "image"),
     **dict.fromkeys(word_set("mp3 flac wav ogg oga opus m4a aac aif aiff wma amr mid"), "audio"),
@@ -101,7 +104,7 @@ def sniff(file: BinaryIO) -> str:
     file.seek(0)
     head = file.read(HEAD_BYTES)
     try:
-        return _binary_type(head, file) or _text_type(head)
+        return _binary_type(head, file) or _stl_type(head, file) or _text_type(head)
     finally:
         file.seek(0)
 
@@ -116,13 +119,13 @@ def sniff_bytes(data: bytes) -> str:
 
 
 def family(media_type: str) -> str:
-    """pdf, docx, pptx, xlsx, epub, zip, image, audio, video, text, or "other": within one, the extension does not matter."""
+    """pdf, docx, pptx, xlsx, epub, zip, image, audio, video, model, text, or "other": within one, the extension does not matter."""
     if media_type in _OWN:
         return _OWN[media_type]
     if media_type in _TEXT_TYPES or media_type.startswith("text/"):
         return "text"
     kind = media_type.partition("/")[0]
-    return kind if kind in ("image", "audio", "video") else "other"
+    return kind if kind in ("image", "audio", "video", "model") else "other"
 
 
 def check_name(path: Path | str, media_type: str) -> str:
@@ -151,6 +154,14 @@ def _binary_type(head: bytes, file: BinaryIO) -> str:
     if _PDF.search(head[:1024]) and (b" obj" in head or not is_text(head)):
         return "application/pdf"
     return _container_type(head)
+
+
+def _stl_type(head: bytes, file: BinaryIO) -> str:
+    """STL has no mark: in its binary form the number of triangles says how long it is, to the byte."""
+    if len(head) < 84:
+        return ""
+    count = int.from_bytes(head[80:84], "little")
+    return "model/stl" if count and file.seek(0, io.SEEK_END) == 84 + 50 * count else ""
 
 
 def _container_type(head: bytes) -> str:
@@ -214,6 +225,23 @@ def _zip_type(file: BinaryIO) -> str:
     return "application/zip"
 
 
+_STL_TEXT = re.compile(r"\A\s*solid\b[^\n]*\n\s*facet\s+normal\s+[-+\d.eE]+\s")
+_VERTEX = re.compile(r"^v(?:\s+[-+]?\d[\d.eE+-]*){3,7}\s*$", re.MULTILINE)
+_NOT_OBJ = re.compile(
+    r"^(?!\s*(?:#|$|(?:v|vt|vn|vp|f|l|p|o|g|s|mtllib|usemtl|cstype|deg|curv|surf|end|lod|mg)\b)).+$", re.MULTILINE
+)
+
+
+def _model_type(text: str) -> str:
+    """Models that are text: STL by its first two lines; OBJ if it has corners and hardly a line that OBJ does not know."""
+    if _STL_TEXT.match(text):
+        return "model/stl"
+    lines = text.count("\n") + 1
+    if len(_VERTEX.findall(text)) >= min(3, lines) and 20 * len(_NOT_OBJ.findall(text)) <= lines:
+        return "model/obj"
+    return ""
+
+
 def _small_mimetype(archive: zipfile.ZipFile, names: set[str]) -> bool:
     """OpenDocument and EPUB name their type in a first, uncompressed entry."""
     return "mimetype" in names and archive.getinfo("mimetype").file_size <= 200
@@ -226,4 +254,6 @@ def _text_type(head: bytes) -> str:
         return BINARY
     if looks_like_message(text):
         return "message/rfc822"
+    if model := _model_type(text):
+        return model
     return classify(text, whole=len(head) < HEAD_BYTES)

@@ -40,7 +40,9 @@ class Pages:
     @classmethod
     def of_view(cls, view: IndexView, placed: Iterable[tuple[str, int]]) -> Pages:
         """placed: (unit id, page) of the units that lie on a page. Documents with one page have none. O(units on pages)."""
-        ids, numbers = zip(*placed, strict=True) if (placed := list(placed)) else ((), ())
+        if not (placed := list(placed)):
+            return cls(np.full(view.n_units, -1, dtype=np.int64), np.zeros(0, dtype=np.int64))
+        ids, numbers = zip(*placed, strict=True)
         units = np.array(view.units_by_id(ids), dtype=np.int64)
         at = np.column_stack([view.unit_document[units], np.array(numbers, dtype=np.int64)])[units >= 0]
         units = units[units >= 0]
