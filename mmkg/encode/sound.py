@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mmkg.encode import weights
-from mmkg.encode.text import unit_rows
+from mmkg.encode.text import check_texts, unit_rows
+from mmkg.encode.text_named import offline
 from mmkg.encode.text_torch import INSTALL_TORCH, resolve_device
 from mmkg.errors import EncodeError, MissingDependencyError, NotFoundError, WeightsError
 from mmkg.protocols import Encoder, FloatArray, Space
@@ -233,6 +234,44 @@ class ClapEncoder:
         return out
 
 
+class ClapTextEncoder(ClapEncoder):
+    """A CLAP model whose folder has its tokenizer (tokenizer.json), too: a JointEncoder, so words find sounds.
+
+    Raises as ClapEncoder does, and WeightsError for a tokenizer that cannot be read.
+    """
+
+    def __init__(self, folder: Path, *, device: str = "auto") -> None:
+        super().__init__(folder, device=device)
+        from transformers import AutoTokenizer
+
+        try:
+            with offline():
+                self._tokenizer = AutoTokenizer.from_pretrained(
+                    str(folder), local_files_only=True, trust_remote_code=False
+                )
+        except (OSError, ValueError, KeyError, TypeError) as e:
+            raise WeightsError(
+                f"sound encoder {folder.name}: its tokenizer cannot be read: {str(e).splitlines()[0]}"
+            ) from e
+        # Its positions begin behind the padding's own.
+        self._longest = int(self._model.config.text_config.max_position_embeddings) - 2
+
+    def encode_text(self, texts: Sequence[str]) -> FloatArray:
+        """(n, dim) float32, unit rows: words that look for sounds. Raises ValueError for an empty text."""
+        check_texts(texts)
+        if not texts:
+            return np.zeros((0, self.space.dim), dtype=np.float32)
+        tokens = self._tokenizer(
+            list(texts), padding=True, truncation=True, max_length=self._longest, return_tensors="pt"
+        )
+        inputs = {k: tokens[k].to(self._device) for k in ("input_ids", "attention_mask")}
+        with self._torch.inference_mode():
+            found = self._model.get_text_features(**inputs)
+        if not isinstance(found, self._torch.Tensor):
+            found = found.pooler_output
+        return unit_rows(found.float().cpu().numpy(), what="words for sounds")
+
+
 def _config(path: Path) -> dict[str, Any]:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
@@ -257,7 +296,7 @@ def load_sound_encoder(name: str, *, device: str = "auto") -> SoundEncoder | Non
         raise NotFoundError(
             f"sound encoder {name}: no such folder", hint="default, none, or the folder of a CLAP model"
         )
-    return ClapEncoder(folder, device=device)
+    return (ClapTextEncoder if (folder / "tokenizer.json").is_file() else ClapEncoder)(folder, device=device)
 
 
 def probe_sound(rate: int) -> Samples:

@@ -163,9 +163,8 @@ class KeptBase:
         models = Models(settings, text_encoder)
         self._encoders = [
             None if e is None else KeptVectors(e, cache / "vectors")
-            for e in (models.text_encoder, models.image_encoder)
+            for e in (models.text_encoder, *(models.image_encoders or (None,)))
         ]
-        text, image = self._encoders
         extractor = models.extractor
         # Ids, batches and order do not reach a base, but a seed that changed nothing would not be believed.
         parts = [
@@ -182,8 +181,8 @@ class KeptBase:
         self.kb = KnowledgeBase(
             self.folder / "base",
             settings=settings,
-            text_encoder=text,
-            image_encoder=image,
+            text_encoder=self.text_encoder,
+            image_encoder=self._seeing,
             extractor=extractor,
             reranker=reranker,
         )
@@ -192,11 +191,14 @@ class KeptBase:
     @contextmanager
     def _builder(self) -> Iterator[KnowledgeBase]:
         """The same base with kept names: asking is to take the time that finding names in a question takes."""
-        text, image = self._encoders
         names = KeptNames(self.kb.extractor, self._cache / "vectors")
         try:
             with KnowledgeBase(
-                self.kb.root, settings=self._settings, text_encoder=text, image_encoder=image, extractor=names
+                self.kb.root,
+                settings=self._settings,
+                text_encoder=self.text_encoder,
+                image_encoder=self._seeing,
+                extractor=names,
             ) as builder:
                 yield builder
         finally:
@@ -206,6 +208,11 @@ class KeptBase:
     def text_encoder(self) -> KeptVectors | None:
         """The encoder of words with its memory, or None without one."""
         return self._encoders[0]
+
+    @property
+    def _seeing(self) -> list[Encoder]:
+        """The encoders of pictures with their memories."""
+        return [e for e in self._encoders[1:] if e is not None]
 
     @property
     def space(self) -> str:

@@ -408,6 +408,9 @@ class HybridRetriever:
         if modalities is not None and Modality.TEXT not in modalities:
             named = order.file_names_asked_for(lists["filename"], base, least=order.UNWORDED_SHARE)
             far = lists["pixels"]
+            sound = lists.get(SOUND, walk.empty(SOUND))
+            if modalities <= {Modality.AUDIO, Modality.VIDEO} and len(sound):
+                base, far = order.with_pixels(base, sound), sound
             if modalities <= {Modality.IMAGE} and len(lists["pixels"]):
                 near, far = order.by_bearing(base, lists["dense"], lists["walk"])
                 base = order.with_pixels(near, lists["pixels"])

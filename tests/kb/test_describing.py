@@ -261,3 +261,27 @@ def test_replies_are_cut_to_size() -> None:
     long = checked({"caption": "word " * 1000, "triples": [[f"s{i}" * 99, "r", "o"] for i in range(50)]})
     assert len(long.caption) <= 1200 and len(long.triples) == 16 and max(len(t[0]) for t in long.triples) <= 80
     assert Description.from_json(long.to_json()) == long
+
+
+@pytest.mark.neo4j
+def test_on_a_server(neo4j_url, base, write, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("MMKG_CACHE", str(tmp_path / "cache"))
+    files = [write("tower.png", picture("red", "Postcard of the coast")), write("boat.png", picture("blue"))]
+    with Seer() as seer:
+        folder = base(seer)
+        folder.add(*files)
+        with KnowledgeBase(
+            f"{neo4j_url}?media={(tmp_path / 'media').as_uri()}",
+            settings=folder.settings,
+            text_encoder=HashingEncoder(),
+            extractor=NameExtractor(),
+        ) as kb:
+            kb.add(*files)
+            asked = len(seer.calls)
+            kb.add(*files)
+            kb.rebuild()
+            assert len(seer.calls) == asked == 4
+            assert kb.digest() == folder.digest() and faults(kb) == []
+            (hit,) = kb.search("lighthouse on a rock", k=1)
+            assert hit.described == folder.search("lighthouse on a rock", k=1)[0].described is not None
+            assert kb.show(hit.id)["depicts"] == folder.show(hit.id)["depicts"] != []

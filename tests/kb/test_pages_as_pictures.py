@@ -246,3 +246,41 @@ def test_what_has_no_page_keeps_its_place() -> None:
     evidence = [at(0, None), at(1, 5), at(2, None), at(3, 9)]
     assert [e.id for e in reranker.rerank("red", evidence)] == ["0", "3", "1", "2"]
     assert reranker.rerank(" ", evidence) == evidence and reranker.rerank("red", []) == []
+
+
+@pytest.mark.neo4j
+def test_on_a_server(neo4j_url, base, write, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("MMKG_CACHE", str(tmp_path / "cache"))
+    folder = base(Colours())
+    files = [write("report.pdf", THREE), write("red.png", photo("red"))]
+    folder.add(*files)
+    with KnowledgeBase(
+        f"{neo4j_url}?media={(tmp_path / 'media').as_uri()}",
+        settings=folder.settings,
+        text_encoder=HashingEncoder(),
+        page_encoder=Colours(),
+    ) as kb:
+        kb.add(*files)
+        assert kb.digest() == folder.digest() and faults(kb) == []
+        question = "harbour lamps tower keepers spring blue"
+        assert page_of(kb, question) == 3
+        assert [h.id for h in kb.search(question, k=3)] == [h.id for h in folder.search(question, k=3)]
+        reader = kb._read()
+        held = {at: x for d in (d["id"] for d in kb.documents()) for at, x in reader.outputs(d).items()}
+        pages = {(k.hex(), s): x.tobytes() for (k, s), x in held.items() if PAGE_MARK in s}
+        assert pages == kept(folder)
+        kb.remove(files[0])
+        count = "MATCH (o:_Output) WHERE o._page_of IS NOT NULL RETURN count(o) AS n"
+        assert kb._read().connection.rows(count)[0]["n"] == 1
+        other = Colours(name="other")
+        kb.close()
+        again = KnowledgeBase(
+            f"{neo4j_url}?media={(tmp_path / 'media').as_uri()}",
+            settings=folder.settings,
+            text_encoder=HashingEncoder(),
+            page_encoder=other,
+        )
+        with again:
+            again.add(files[1])
+            rows = again._read().connection.rows("MATCH (o:_Output) WHERE o._page_of IS NOT NULL RETURN o._space AS s")
+            assert [r["s"] for r in rows] == [page_space("other@1", 0)]

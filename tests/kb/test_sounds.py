@@ -177,7 +177,23 @@ def test_a_clap_model_from_a_folder(tmp_path, make_kb, folder):
     kb = make_kb(tmp_path / "clap", sound_encoder=str(place), speech="none", ocr=False, device="cpu")
     kb.add(folder / "bells.wav", folder / "rain.ogg")
     assert kb.search(sound=folder / "rain.ogg")[0].score > 0.99
+    assert not any(c.name == "sound" for h in kb.search("drums", modality="audio") for c in h.channels)
     kb.close()
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    raw = Tokenizer(models.WordLevel({"<s>": 0, "<pad>": 1, "<unk>": 2, "drums": 3, "heavy": 4}, unk_token="<unk>"))
+    raw.pre_tokenizer = pre_tokenizers.Whitespace()
+    PreTrainedTokenizerFast(tokenizer_object=raw, pad_token="<pad>", unk_token="<unk>").save_pretrained(place)
+    hearing = make_kb(tmp_path / "clap", sound_encoder=str(place), speech="none", ocr=False, device="cpu")
+    words = hearing.sound_encoder.encode_text(["drums", "heavy drums " * 400])
+    assert words.shape == (2, 24) and np.allclose(np.linalg.norm(words, axis=1), 1, atol=1e-5)
+    found = hearing.search("drums", modality="audio")
+    assert {h.document.name for h in found} == {"bells.wav", "rain.ogg"}  # neither name nor words bring them
+    assert all(any(c.name == "sound" for c in h.channels) for h in found)
+    cosines = [next(c.score for c in h.channels if c.name == "sound") for h in found]
+    assert cosines == sorted(cosines, reverse=True)
+    hearing.close()
     again = make_kb(tmp_path / "clap", sound_encoder="default", speech="none", ocr=False)
     with pytest.raises(EncoderMismatchError):
         again.add(folder / "bells.wav")
