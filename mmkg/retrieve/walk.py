@@ -23,7 +23,8 @@ ITERATIONS = 8
 
 FEW = 20_000
 """Units or sentences that are scored one by one, where a mask lets through no more: a search of all would have to fetch thousands
-to find the few. Measured in docs/search.md."""
+to find the few. Measured at 100,000 units, processor time of units and sentences together: 63 ms without a mask; with one that lets 100
+units through 7 ms one by one, and 4.5 s by a search that is asked for more and more."""
 
 Mask = npt.NDArray[np.bool_]
 Search = Callable[[int], tuple[IntArray, FloatArray]]
