@@ -177,6 +177,9 @@ def _evidence(evidence: Evidence, pictures: _Pictures, citations: Sequence[Citat
     body = f'<p class="words" dir="auto">{words}</p>' if words else ""
     parts = [head, heading, f'<div class="body">{body}{picture}</div>' if body or picture else ""]
     notes = []
+    if evidence.described is not None:
+        cited = any(evidence.is_described(c.locator.chars) for c in citations)
+        notes.append(f"{'what is cited is' if cited else 'its last words are'} a model's caption, no words of the file")
     for citation in citations:
         verdict = _VERDICTS.get(citation.verdict, "wrong")
         notes.append(f'<span class="{verdict}">[{citation.marker}] {_plain(citation.verdict)}</span>')

@@ -75,6 +75,8 @@ def _block(number: int, unit: Evidence) -> str:
 
 
 def _place(unit: Evidence) -> str:
+    if unit.described is not None:  # a model's words must not pass for the file's
+        return ", a picture; its last words are a model's caption"
     if unit.locator.page is not None:
         return f", page {unit.locator.page}"
     if unit.locator.seconds is not None:

@@ -18,6 +18,7 @@ from mmkg.config import Settings
 from mmkg.errors import ConfigError, EncodeError
 from mmkg.extract.describe import Description, PictureDescriber, checked, load_describer
 from mmkg.extract.names import NameExtractor
+from mmkg.generate.prompt import build_prompt
 from mmkg.store.folder.doctor import is_problem
 from mmkg.testing.chat_server import Call, ChatServer, Reply
 from mmkg.testing.encoders import HashingEncoder
@@ -100,6 +101,8 @@ def test_what_a_model_sees_is_found_and_said_to_be_its_words(base, write) -> Non
     ).rows
     assert ("Penrock Head", 1) in edge
     assert kb.search("two sails", k=1)[0].document.name == "boat.png" and faults(kb) == []
+    assert "its last words are a model" in hit._repr_html_()
+    assert "its last words are a model's caption\">" in build_prompt("?", [hit], characters=9_000).user
     answer = kb.ask("What stands on Penrock Head?")
     cited = [c for c in answer.citations if hit.id == c.evidence]
     assert all(next(e for e in answer.evidence if e.id == c.evidence).is_described(c.locator.chars) for c in cited)
