@@ -17,7 +17,7 @@ from mmkg.config import Settings
 from mmkg.errors import LoadError, MMKGError
 from mmkg.ingest import wire
 from mmkg.ingest.child import Child
-from mmkg.ingest.ondemand import ChildOnDemand, request
+from mmkg.ingest.ondemand import ChildOnDemand
 from mmkg.ingest.unpack import LONGEST_NAME, Member, leads_outside
 from mmkg.listing import INSIDE, member_uri
 from mmkg.reasons import LONGEST, code_of, fits, reason
@@ -140,7 +140,7 @@ class Unpacker(ChildOnDemand):
             "most_bytes": container.budget.n_bytes,
             "most_members": container.budget.members,
         }
-        request(child, ask, container.path)
+        self.send(ask, container.path)
         while "member" in (answer := self._receive(child)[0]):
             member = _checked(answer)
             if container.budget.members <= 0:

@@ -4,29 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mmkg.config import Settings
 from mmkg.errors import LoadError
-from mmkg.ingest import wire
-from mmkg.ingest.child import Child
-from mmkg.ingest.ondemand import ChildOnDemand, request
+from mmkg.ingest.ondemand import MediaChild
 from mmkg.types import Cue, Span
 
 
-class MediaProcess(ChildOnDemand):
+class MediaProcess(MediaChild):
     """Started at first use; a context manager. One request at a time."""
 
     module = "mmkg.ingest.media_worker"
+    name = "media process"
+    piece = "clip"
 
     def use(self, files: Mapping[str, bytes], *, threads: int = 1) -> None:
         """Load a recogniser from the bytes of its files. Raises MMKGError if they are none."""
-        child = self.started()
         message = {"op": "load", "names": list(files), "threads": threads}
-        self._ask(child, message, None, blobs=list(files.values()))
+        self.ask(message, blobs=list(files.values()))
 
     def hear(self, path: Path, media_type: str, spans: Sequence[Span]) -> Iterator[tuple[Span, list[Cue]]]:
         """The words of each span (milliseconds, ascending), as soon as they are known.
@@ -35,9 +33,8 @@ class MediaProcess(ChildOnDemand):
         """
         if not spans:
             return
-        child = self.started()
         message = {"op": "hear", "path": str(path), "media_type": media_type, "spans": [list(s) for s in spans]}
-        answer, _ = self._ask(child, message, path)
+        answer, _ = self.ask(message, path)
         while not answer.get("done"):
             try:
                 a, b = (int(v) for v in answer["span"])
@@ -45,7 +42,7 @@ class MediaProcess(ChildOnDemand):
             except (KeyError, ValueError, TypeError) as e:
                 raise LoadError(f"the media process sent a broken answer: {e}", code="parser") from e
             yield (a, b), cues
-            answer, _ = self._receive(child)
+            answer, _ = self.receive()
 
     def samples(
         self, path: Path, media_type: str, spans: Sequence[Span], rate: int
@@ -61,8 +58,7 @@ class MediaProcess(ChildOnDemand):
             "spans": [list(s) for s in spans],
             "rate": rate,
         }
-        child = self.started()
-        answer, blobs = self._ask(child, message, path)
+        answer, blobs = self.ask(message, path)
         while not answer.get("done"):
             try:
                 a, b = (int(v) for v in answer["span"])
@@ -72,45 +68,15 @@ class MediaProcess(ChildOnDemand):
             if not np.isfinite(x).all():
                 raise LoadError("the media process sent samples that are no numbers", code="parser")
             yield (a, b), x
-            answer, blobs = self._receive(child)
+            answer, blobs = self.receive()
 
     def cut(self, path: Path, media_type: str, span: Span, *, video: bool) -> tuple[bytes, str, int]:
         """A clip as a file of its own; see clipping.cut_clip. Raises LoadError."""
         message = {"op": "cut", "path": str(path), "media_type": media_type, "span": list(span), "video": video}
-        answer, blobs = self._ask(self.started(), message, path)
+        answer, blobs = self.ask(message, path)
         if len(blobs) != 1:
             raise LoadError("the media process sent a broken answer", code="parser")
         return blobs[0], str(answer.get("media_type", "")), int(answer.get("lead_ms", 0))
-
-    def _ask(
-        self, child: Child, message: dict[str, Any], path: Path | None, *, blobs: Sequence[bytes] = ()
-    ) -> tuple[dict[str, Any], list[bytes]]:
-        try:
-            request(child, message, path, blobs)
-        except (OSError, ValueError) as e:
-            self.close()
-            raise LoadError(f"the media process ended: {e}", code="crash") from e
-        return self._receive(child)
-
-    def _receive(self, child: Child) -> tuple[dict[str, Any], list[bytes]]:
-        limit = self.settings.limits.seconds
-        trouble = "it ended"
-        received = None
-        with child.deadline(limit):
-            try:
-                received = child.answer()
-            except (OSError, ValueError, wire.WireError) as e:
-                trouble = str(e)
-        if received is None:
-            expired = child.expired
-            self.close()
-            raise LoadError(
-                f"one clip took longer than {limit:g} s" if expired else f"the media process died of it: {trouble}",
-                code="seconds" if expired else "crash",
-            )
-        if "error" in received[0]:
-            raise LoadError(str(received[0]["error"])[:300])
-        return received
 
 
 def cut_once(settings: Settings, path: Path, media_type: str, span: Span, *, video: bool) -> tuple[bytes, str, int]:
