@@ -284,3 +284,15 @@ def test_on_a_server(neo4j_url, base, write, tmp_path, monkeypatch) -> None:
             again.add(files[1])
             rows = again._read().connection.rows("MATCH (o:_Output) WHERE o._page_of IS NOT NULL RETURN o._space AS s")
             assert [r["s"] for r in rows] == [page_space("other@1", 0)]
+
+
+def test_words_of_whole_pages_are_asked_of_documents_with_pages_only(base, write) -> None:
+    kb = base()
+    kb.add(write("report.pdf", THREE), write("red.png", photo("red")))
+    found = kb.search("lamps and nets of the harbour in spring", k=3, explain=True)
+    assert "page words" in found.lists
+    placed = kb._read().unit_pages()
+    assert {page for _, page in placed} == {1, 2, 3}
+    other = base(name="other")
+    other.add(write("a.md", "# Harbour\n\n" + LAMPS + "\n"), write("red.png", photo("red")))
+    assert "page words" not in other.search("lamps", k=3, explain=True).lists

@@ -382,8 +382,8 @@ class FolderReader(FolderDetails):
             return outputs(self._ledger, [*keys, bytes.fromhex(document)], pages=True)
 
     def unit_pages(self) -> list[tuple[str, int]]:
-        """(id, page) of the visible units that lie on one. O(units)."""
-        sql = "SELECT u.id, u.page FROM unit u JOIN document d ON d.no = u.document WHERE d.state = 'visible' AND u.page IS NOT NULL"
+        """(id, page) of the visible units that lie on one; key frames, which are numbered too, do not. O(units)."""
+        sql = "SELECT u.id, u.page FROM unit u JOIN document d ON d.no = u.document WHERE d.state = 'visible' AND u.page IS NOT NULL AND u.kind <> 'frame'"
         return [(id_, page) for id_, page in self.rows(sql)]
 
     def page_vectors(self, wanted: Sequence[tuple[str, str]]) -> dict[tuple[str, str], np.ndarray[Any, Any]]:

@@ -293,8 +293,8 @@ class ServerReader(ServerLookups):
         }
 
     def unit_pages(self) -> list[tuple[str, int]]:
-        """(id, page) of the visible units that lie on one. O(units)."""
-        text = "MATCH (u:Unit) WHERE u.page IS NOT NULL RETURN u.id AS id, u.page AS page"
+        """(id, page) of the visible units that lie on one; key frames, which are numbered too, do not. O(units)."""
+        text = "MATCH (u:Unit) WHERE u.page IS NOT NULL AND u.kind <> 'frame' RETURN u.id AS id, u.page AS page"
         return [(row["id"], row["page"]) for row in self.connection.rows(text)]
 
     def page_vectors(self, wanted: Sequence[tuple[str, str]]) -> dict[tuple[str, str], np.ndarray[Any, Any]]:
