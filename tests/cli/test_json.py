@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import jsonschema
 import pytest
@@ -352,6 +353,22 @@ def test_reindex_without_an_encoder_says_what_is_missing(run, base):
     assert missing.exit_code == 1 and "no encoder" in missing.stderr
     nowhere = run("reindex", "--encoder", "./no-such-folder", kb=base)
     assert nowhere.exit_code == 1 and len(nowhere.stderr.strip().splitlines()) == 1
+
+
+def test_reindex(as_json, run, base, tmp_path, monkeypatch):
+    from mmkg.testing.encoders import HashingEncoder
+
+    monkeypatch.setattr("mmkg.encode.registry.load_text_encoder", lambda settings, **_: HashingEncoder())
+    copy = shutil.copytree(base, tmp_path / "copy")
+    spaces = some(TEXT)
+    counts = dict.fromkeys(("units", "held", "texts", "pictures", "n_bytes"), COUNT)
+    told = shape(before=spaces, after=spaces, **counts, seconds=NUMBER, texts_per_s=NUMBER, dry_run=FLAG)
+    planned = holds(as_json("reindex", "--encoder", "hashing", "--dry-run", kb=copy), told)
+    done = holds(as_json("reindex", "--encoder", "hashing", "--quiet", kb=copy), told)
+    assert planned["dry_run"] and planned["texts"] == done["texts"] > 0
+    assert set(done["after"]) - set(done["before"]) == {"hashing@1"}
+    again = run("reindex", "--encoder", "hashing", "--quiet", kb=copy)
+    assert again.exit_code == 0 and "units encoded" in again.stdout and "setting encoder" in again.stderr
 
 
 def test_communities_and_global(as_json, run, base):
