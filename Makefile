@@ -28,7 +28,7 @@ env-all: $(FULL)/.ready
 $(LIGHT)/.ready: pyproject.toml constraints.txt
 	@echo "making the light environment in $(LIGHT) (once)"
 	$(PYTHON) -m venv $(LIGHT)
-	$(LIGHT)/bin/pip install $(PIP_FLAGS) -e ".[ocr,office,av]" $(LIGHT_MODELS) pytest pytest-timeout pytest-xdist hypothesis psutil jsonschema bm25s
+	$(LIGHT)/bin/pip install $(PIP_FLAGS) -e ".[ocr,office,av,models3d]" $(LIGHT_MODELS) pytest pytest-timeout pytest-xdist hypothesis psutil jsonschema bm25s
 	$(LIGHT)/bin/pip install $(PIP_FLAGS) --no-deps $(NO_DEPS)
 	@touch $@
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import trimesh
 from PIL import Image
 
 from mmkg.config import Settings
@@ -16,8 +17,6 @@ from mmkg.ingest.model3d import _VIEWS_Y_UP
 from mmkg.ingest.pool import ParserPool
 from mmkg.ingest.raster import rasterise
 from mmkg.ingest.sniff import sniff_bytes
-
-trimesh = pytest.importorskip("trimesh")
 
 SIDES = {"right": (255, 0, 0), "left": (255, 255, 0), "above": (0, 255, 0), "below": (0, 255, 255),
          "front": (0, 0, 255), "back": (255, 0, 255)}  # fmt: skip
