@@ -241,6 +241,5 @@ def forget_bridge(writer: Writer, *, keep: str = "") -> bool:
         return False
     left = {key: entry for key, entry in writer.manifest.spaces.items() if key not in gone}
     writer.set_manifest(replace(writer.manifest, spaces=left))
-    if any([writer.drop_space(key) for key in gone]):
-        writer.rebuild()  # what hangs on vectors in the derived layer cannot be found by vectors that are gone
+    writer.forget_spaces(gone)
     return True

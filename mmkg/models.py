@@ -204,8 +204,7 @@ class Models:
             wanted = replace(wanted, deriver=version)
         if wanted != manifest:
             writer.set_manifest(wanted)
-        if any([writer.drop_space(key) for key in overtaken]):
-            writer.rebuild()  # what hangs on vectors in the derived layer cannot be found by vectors that are gone
+        writer.forget_spaces(overtaken)
         return replace(settings, chunk_characters=wanted.chunk_characters)
 
     def differences(self, manifest: Manifest) -> list[Problem]:

@@ -41,6 +41,18 @@ def make_kb(tmp_path):
 
 
 @pytest.fixture
+def open_kb(make_kb, neo4j_url, tmp_path, monkeypatch):
+    """A function that opens a base with light parts in a folder, or without one the base on the server."""
+    monkeypatch.setenv("MMKG_CACHE", str(tmp_path / "cache"))
+
+    def make(folder=None, *, media="media", search="", **settings):
+        options = "&".join([f"media={(tmp_path / media).as_uri()}"] * bool(media) + [f"search={search}"] * bool(search))
+        return make_kb(folder or f"{neo4j_url}?{options}", **settings)
+
+    return make
+
+
+@pytest.fixture
 def write(tmp_path):
     """A function that writes files below a folder: write("a.md", "text") -> path."""
 

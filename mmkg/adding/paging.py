@@ -67,7 +67,7 @@ def agree(writer: FolderWriter | ServerWriter, encoder: PageEncoder) -> None:
     spaces = {k: v for k, v in manifest.spaces.items() if k not in others}
     for other in others:
         log.warning("the vectors of pages by %s are replaced by those of %s", other, key)
-        writer.drop_space(other)
+    writer.forget_spaces(others)
     writer.set_manifest(replace(manifest, spaces=spaces | {key: record(_Mean(encoder)) | {"modalities": [PAGES]}}))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 import threading
 
@@ -26,24 +27,9 @@ FILES = {
 
 
 @pytest.fixture
-def open_kb(neo4j_url, tmp_path, monkeypatch):
-    """A function that opens a base with light parts; without a folder, the one on the server."""
-    monkeypatch.setenv("MMKG_CACHE", str(tmp_path / "cache"))
-    opened = []
-
-    def make(folder=None, *, media="media") -> KnowledgeBase:
-        kb = KnowledgeBase(
-            folder or f"{neo4j_url}?media={(tmp_path / media).as_uri()}",
-            settings=Settings(workers=1, image_encoder="none", batch_units=2),
-            text_encoder=HashingEncoder(),
-            extractor=NameExtractor(),
-        )
-        opened.append(kb)
-        return kb
-
-    yield make
-    for kb in opened:
-        kb.close()
+def open_kb(open_kb):
+    """Small batches: several commits for a few files."""
+    return functools.partial(open_kb, batch_units=2)
 
 
 @pytest.fixture
@@ -207,12 +193,11 @@ def test_no_base_there(open_kb) -> None:
         open_kb().search("x")
 
 
-def test_media_missing_elsewhere_or_altered(open_kb, files, neo4j_url, tmp_path) -> None:
+def test_media_missing_elsewhere_or_altered(open_kb, files, tmp_path) -> None:
+    kb, blind = open_kb(), open_kb(media="")
     with pytest.raises(ConfigError, match="names no media"):
-        KnowledgeBase(
-            neo4j_url, settings=Settings(workers=1, encoder="none", image_encoder="none"), extractor=NameExtractor()
-        ).add(files)
-    kb = open_kb()
+        blind.add(files)
+    assert not kb.exists()
     kb.add(files)
     document = kb.documents()[0]["id"]
     assert kb.original(document)
@@ -226,6 +211,26 @@ def test_media_missing_elsewhere_or_altered(open_kb, files, neo4j_url, tmp_path)
     (tmp_path / "media").write_text("a file where a folder should be")
     with pytest.raises(StoreError, match="media at"):
         kb.add_text("new", name="new")
+
+
+def test_without_its_media_nothing_is_written(open_kb, files, write) -> None:
+    """An address that names no media reads and tags; what would keep or delete media is refused before the first row changes."""
+    kb, blind = open_kb(), open_kb(media="")
+    kb.add(files)
+    digest = kb.digest()
+    write("new.md", "# New\n\nNew York is new.\n")
+    (files / "ada.md").write_text("# Ada King\n\nAda King was Countess of Lovelace.\n")
+    for change in (lambda: blind.remove("park.md"), lambda: blind.add(files), lambda: blind.add_text("x", name="x")):
+        with pytest.raises(ConfigError, match=r"names no media.*media=file"):
+            change()
+        assert kb.digest() == digest == kb.digest(deep=True)
+    rows = kb._read().connection.rows
+    assert rows("MATCH (d:_Document) WHERE d._state <> 'visible' RETURN count(*) AS n")[0]["n"] == 0
+    assert [e.id for e in blind.search("London")] == [e.id for e in kb.search("London")]
+    blind.tag("park.md", put={"seen": "yes"})
+    assert [d["name"] for d in kb.documents() if kb.search("Ockham Park", where="tag:seen=yes")]
+    assert [r.status for r in kb.remove("park.md")] == ["removed"]
+    assert kb.doctor() == []
 
 
 # ---- copy ----

@@ -6,15 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from mmkg.config import Settings
-from mmkg.extract.names import NameExtractor
-from mmkg.kb import KnowledgeBase
 from mmkg.store.folder.engine import KGLiteStore
 from mmkg.store.neo4j.address import Neo4jAddress
 from mmkg.store.neo4j.connection import Connection
 from mmkg.store.neo4j.graph import Neo4jGraph
 from mmkg.testing.differential import compare
-from mmkg.testing.encoders import HashingEncoder
 from mmkg.testing.graph_store import GraphStoreContract
 
 pytestmark = [pytest.mark.neo4j, pytest.mark.slow]
@@ -42,7 +38,7 @@ def test_random_queries_agree(calendar: str) -> None:
     assert found.empty < 150
 
 
-def test_a_base_with_the_servers_own_indexes(calendar: str, write, tmp_path, monkeypatch) -> None:
+def test_a_base_with_the_servers_own_indexes(calendar: str, make_kb, write, tmp_path, monkeypatch) -> None:
     """Digest and evidence as in a folder: staging, commit, full text and vectors work on this release too."""
     monkeypatch.setenv("MMKG_CACHE", str(tmp_path / "cache"))
     write("ada.md", "# Ada Lovelace\n\nAda Lovelace wrote notes on the Analytical Engine.\n")
@@ -50,8 +46,7 @@ def test_a_base_with_the_servers_own_indexes(calendar: str, write, tmp_path, mon
     places = (tmp_path / "kb", f"{calendar}/neo4j?media={(tmp_path / 'media').as_uri()}&search=indexes")
     found = []
     for place in places:
-        settings = Settings(workers=1, image_encoder="none")
-        with KnowledgeBase(place, settings=settings, text_encoder=HashingEncoder(), extractor=NameExtractor()) as kb:
-            kb.add(tmp_path / "files")
-            found.append((kb.digest(), [e.id for e in kb.search("who designed the Analytical Engine", k=5)]))
+        kb = make_kb(place)
+        kb.add(tmp_path / "files")
+        found.append((kb.digest(), [e.id for e in kb.search("who designed the Analytical Engine", k=5)]))
     assert found[0] == found[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import signal
@@ -10,11 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from mmkg.config import Settings
 from mmkg.errors import ConfigError, StoreError, StoreLockedError, StoreUnavailableError
-from mmkg.extract.names import NameExtractor
-from mmkg.kb import KnowledgeBase
-from mmkg.testing.encoders import HashingEncoder
 
 pytestmark = [pytest.mark.neo4j, pytest.mark.slow]
 
@@ -57,17 +54,14 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "-l", home], check=True)
 
 
-def open_kb(place, **settings) -> KnowledgeBase:
-    return KnowledgeBase(
-        place,
-        settings=Settings(**{"workers": 1, "image_encoder": "none", "batch_units": 1, **settings}),
-        text_encoder=HashingEncoder(),
-        extractor=NameExtractor(),
-    )
-
-
-def test_a_killed_server_costs_no_document(own_server, write, tmp_path, monkeypatch) -> None:
+@pytest.fixture
+def open_kb(make_kb, tmp_path, monkeypatch):
+    """A commit for each document."""
     monkeypatch.setenv("MMKG_CACHE", str(tmp_path / "cache"))
+    return functools.partial(make_kb, batch_units=1)
+
+
+def test_a_killed_server_costs_no_document(own_server, open_kb, write, tmp_path, monkeypatch) -> None:
     for i in range(8):
         write(f"{i}.md", f"# Person Number{i}\n\nPerson Number{i} met Person Number{(i + 3) % 8} in 19{i}0.\n")
     server = own_server()
@@ -94,9 +88,8 @@ def test_a_killed_server_costs_no_document(own_server, write, tmp_path, monkeypa
     monkeypatch.setenv("NEO4J_PASSWORD", server.password)
 
 
-def test_nobody_reads_a_part_while_the_base_is_rebuilt(own_server, write, tmp_path, monkeypatch) -> None:
+def test_nobody_reads_a_part_while_the_base_is_rebuilt(own_server, open_kb, write, tmp_path) -> None:
     """While a rebuild runs, or after one was killed, reads and commits are refused by name; afterwards all is as it was."""
-    monkeypatch.setenv("MMKG_CACHE", str(tmp_path / "cache"))
     write("a.md", "# Ada Lovelace\n\nAda Lovelace met Charles Babbage.\n")
     place = f"{own_server().uri}/neo4j?media={(tmp_path / 'media').as_uri()}"
     with open_kb(place) as kb, open_kb(place) as reader:
@@ -124,9 +117,10 @@ def test_nobody_reads_a_part_while_the_base_is_rebuilt(own_server, write, tmp_pa
             kb.rebuild()
 
 
-def test_a_batch_beyond_the_servers_memory_comes_in_by_halves(own_server, write, tmp_path, monkeypatch) -> None:
+def test_a_batch_beyond_the_servers_memory_comes_in_by_halves(
+    own_server, open_kb, write, tmp_path, monkeypatch
+) -> None:
     """Several documents that are too much together are several commits; one that is too much alone is named with the cure."""
-    monkeypatch.setenv("MMKG_CACHE", str(tmp_path / "cache"))
     place = f"{own_server(db__memory__transaction__max='6m').uri}/neo4j?media={(tmp_path / 'media').as_uri()}"
     for i in range(6):
         people = "\n\n".join(f"Person Number{i}x{j} of Town{i}x{j} met Keeper{i}x{j}." for j in range(150))
@@ -142,15 +136,12 @@ def test_a_batch_beyond_the_servers_memory_comes_in_by_halves(own_server, write,
         assert kb.digest() == folder.digest()
 
 
-def test_a_full_disk_is_named_and_the_run_goes_on_with_room(
-    small_disk, own_server, write, tmp_path, monkeypatch
-) -> None:
+def test_a_full_disk_is_named_and_the_run_goes_on_with_room(small_disk, own_server, open_kb, write, tmp_path) -> None:
     """The server's disk fills up in the middle of an ingest: stopped, given room and started, it has what was reported as added.
 
     The order matters. A server that is ended in order when it has room again writes the rest of a torn record into its
     log, and then refuses to start.
     """
-    monkeypatch.setenv("MMKG_CACHE", str(tmp_path / "cache"))
     for i in range(8):
         write(f"{i}.md", f"# Person Number{i}\n\nPerson Number{i} met Person Number{(i + 3) % 8} in 19{i}0.\n")
     ballast = small_disk / "ballast"
@@ -180,9 +171,8 @@ def test_a_full_disk_is_named_and_the_run_goes_on_with_room(
         assert kb.doctor() == []
 
 
-def test_fifty_callers_share_a_pool_of_two(own_server, write, tmp_path, monkeypatch) -> None:
+def test_fifty_callers_share_a_pool_of_two(own_server, open_kb, write, tmp_path) -> None:
     """All are answered, in turn; none waits for ever, and the pool holds no connection afterwards."""
-    monkeypatch.setenv("MMKG_CACHE", str(tmp_path / "cache"))
     write("a.md", "# Ada Lovelace\n\nAda Lovelace met Charles Babbage.\n")
     place = f"{own_server().uri}/neo4j?media={(tmp_path / 'media').as_uri()}"
     with open_kb(place) as kb:

@@ -55,23 +55,13 @@ def test_bytes_that_do_not_match_their_name_are_refused(media) -> None:
 
 
 @pytest.mark.neo4j
-def test_a_base_with_its_media_in_an_object_store(neo4j_url, write, tmp_path, monkeypatch) -> None:
-    from mmkg.config import Settings
-    from mmkg.extract.names import NameExtractor
-    from mmkg.kb import KnowledgeBase
-    from mmkg.testing.encoders import HashingEncoder
-
+def test_a_base_with_its_media_in_an_object_store(make_kb, neo4j_url, write, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("MMKG_CACHE", str(tmp_path / "cache"))
     fsspec.filesystem("memory").store.clear()
     path = write("ada.md", "# Ada Lovelace\n\nAda Lovelace wrote notes.\n")
-    with KnowledgeBase(
-        f"{neo4j_url}?media=memory://bucket/media",
-        settings=Settings(workers=1, image_encoder="none"),
-        text_encoder=HashingEncoder(),
-        extractor=NameExtractor(),
-    ) as kb:
-        kb.add(path)
-        assert kb.original(kb.documents()[0]["id"]) == path.read_bytes()
-        assert kb.doctor() == []
-        kb.remove(path)
-        assert not fsspec.filesystem("memory").find("/bucket/media")
+    kb = make_kb(f"{neo4j_url}?media=memory://bucket/media")
+    kb.add(path)
+    assert kb.original(kb.documents()[0]["id"]) == path.read_bytes()
+    assert kb.doctor() == []
+    kb.remove(path)
+    assert not fsspec.filesystem("memory").find("/bucket/media")

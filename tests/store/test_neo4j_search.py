@@ -5,13 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mmkg.config import Settings
 from mmkg.errors import ConfigError, StoreError
-from mmkg.extract.names import NameExtractor
-from mmkg.kb import KnowledgeBase
 from mmkg.store.folder.doctor import is_problem
 from mmkg.store.neo4j.address import Neo4jAddress
-from mmkg.testing.encoders import HashingEncoder
 
 pytestmark = pytest.mark.neo4j
 
@@ -23,28 +19,6 @@ QUESTIONS = (
     "Gazetteer Hill",
     "machine never finished",
 )
-
-
-@pytest.fixture
-def open_kb(neo4j_url, tmp_path, monkeypatch):
-    """A function that opens the base on the server: open_kb("indexes"), open_kb("arrays"), with settings."""
-    monkeypatch.setenv("MMKG_CACHE", str(tmp_path / "cache"))
-    opened = []
-
-    def make(search="", **settings) -> KnowledgeBase:
-        option = f"&search={search}" if search else ""
-        kb = KnowledgeBase(
-            f"{neo4j_url}?media={(tmp_path / 'media').as_uri()}{option}",
-            settings=Settings(**{"workers": 1, "image_encoder": "none", **settings}),
-            text_encoder=HashingEncoder(),
-            extractor=NameExtractor(),
-        )
-        opened.append(kb)
-        return kb
-
-    yield make
-    for kb in opened:
-        kb.close()
 
 
 @pytest.fixture
@@ -69,7 +43,7 @@ def found(kb, **options):
 
 def test_the_same_evidence_from_the_servers_indexes(open_kb, files, tmp_path) -> None:
     """With exported arrays of the walk, and with a frontier; after an update and a removal too."""
-    indexes, frontier = open_kb("indexes"), open_kb("indexes", walk_mentions=1)
+    indexes, frontier = open_kb(search="indexes"), open_kb(search="indexes", walk_mentions=1)
     indexes.add(files)
     local = tmp_path / "cache"
     want = None
@@ -78,11 +52,11 @@ def test_the_same_evidence_from_the_servers_indexes(open_kb, files, tmp_path) ->
         if step == 0:
             assert not local.exists(), "a frontier leaves nothing on this machine"
         assert found(indexes) == ranked
-        want = found(open_kb("arrays"))
+        want = found(open_kb(search="arrays"))
         assert ranked == want
         for effort in (0, 2):
-            assert found(indexes, effort=effort) == found(open_kb("arrays"), effort=effort)
-        assert indexes.ask(QUESTIONS[0]).text == open_kb("arrays").ask(QUESTIONS[0]).text
+            assert found(indexes, effort=effort) == found(open_kb(search="arrays"), effort=effort)
+        assert indexes.ask(QUESTIONS[0]).text == open_kb(search="arrays").ask(QUESTIONS[0]).text
         (files / "p7.md").write_text(
             "# Person Number7\n\nPerson Number7 never met Ada Lovelace, nor saw Ockham Park.\n"
         )
@@ -94,8 +68,8 @@ def test_the_same_evidence_from_the_servers_indexes(open_kb, files, tmp_path) ->
 
 
 def test_a_small_budget_still_finds_what_is_near(open_kb, files) -> None:
-    open_kb("indexes").add(files)
-    kb = open_kb("indexes", walk_mentions=1, walk_units=6)
+    open_kb(search="indexes").add(files)
+    kb = open_kb(search="indexes", walk_mentions=1, walk_units=6)
     hit = kb.search("Who designed the Analytical Engine?", k=1)[0]
     assert "designed the Analytical Engine" in hit.text
     view = kb._on_indexes().prepared_for("Who designed the Analytical Engine?")[1].view
@@ -107,15 +81,15 @@ def test_indexes_are_made_when_they_are_first_asked_for(open_kb, files) -> None:
     plain = open_kb()
     plain.add(files / "ada.md")
     with pytest.raises(StoreError, match=r"no search indexes.*search=indexes"):
-        open_kb("indexes").search("Ada Lovelace")
-    kb = open_kb("indexes")
+        open_kb(search="indexes").search("Ada Lovelace")
+    kb = open_kb(search="indexes")
     kb.add(files / "babbage.md")  # fills what was there before
     plain.add(files / "engine.txt")  # a writer that does not ask for them keeps them up all the same
-    assert found(open_kb("indexes", walk_mentions=1)) == found(plain)
+    assert found(open_kb(search="indexes", walk_mentions=1)) == found(plain)
 
 
 def test_doctor_names_what_is_not_in_the_indexes_and_mends_it(open_kb, files) -> None:
-    kb = open_kb("indexes")
+    kb = open_kb(search="indexes")
     kb.add(files)
     want = found(kb)
     run = kb._read().connection.execute
@@ -131,13 +105,13 @@ def test_doctor_names_what_is_not_in_the_indexes_and_mends_it(open_kb, files) ->
 
 def test_a_picture_finds_pictures_by_the_servers_index(open_kb, files) -> None:
     """Vectors of a space are searched with k and without others; an unknown space has none."""
-    kb = open_kb("indexes")
+    kb = open_kb(search="indexes")
     kb.add(files)
     view = kb._on_indexes().prepared_for("Ada Lovelace")[1].view
     space = kb.text_encoder.space.key
     query = kb.text_encoder.encode_query(["Ada Lovelace wrote notes"])[0]
     units, scores = view.search_units(space, query, 3)
-    arrays = open_kb("arrays").index()
+    arrays = open_kb(search="arrays").index()
     exact, cosines = arrays.search_units(space, query, 3)
     assert view.unit_ids(units.tolist()) == arrays.unit_ids(exact.tolist())
     assert np.allclose(scores, cosines, atol=1e-3)

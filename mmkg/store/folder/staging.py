@@ -101,16 +101,20 @@ class Staging(LedgerLookups):
         with self.ledger.transaction("outputs-kept"):
             put_outputs(self.ledger, outputs)
 
-    def drop_space(self, space: str) -> list[str]:
-        """Forget all model output of a space; returns the documents that had some. The index has it until they are published again."""
+    def drop_outputs(self, spaces: Sequence[str]) -> bool:
+        """Forget all model output of these spaces; True if a visible document had some. Graph and index have it until `rebuild`."""
+        keys: list[bytes] = []
         its = "space = ?1 OR substr(space, 1, length(?1 || ?2)) = ?1 || ?2"
         with self.ledger.transaction("outputs-kept"):
-            keys = [key for (key,) in self.ledger.rows(f"SELECT key FROM output WHERE {its}", (space, PAGE_MARK))]
-            self.ledger.db.execute(f"DELETE FROM output WHERE {its}", (space, PAGE_MARK))
-        sql = "SELECT DISTINCT d.id FROM unit u JOIN document d ON d.no = u.document WHERE d.state = 'visible' AND u."
-        found = {d for (d,) in self.ledger.rows_in(sql + "media IN {in}", [key.hex() for key in keys])}
-        found |= {d for (d,) in self.ledger.rows_in(sql + "key IN {in}", keys)}
-        return sorted(found)
+            for space in spaces:
+                keys += [key for (key,) in self.ledger.rows(f"SELECT key FROM output WHERE {its}", (space, PAGE_MARK))]
+                self.ledger.db.execute(f"DELETE FROM output WHERE {its}", (space, PAGE_MARK))
+        sql = "SELECT 1 FROM unit u JOIN document d ON d.no = u.document WHERE d.state = 'visible' AND u."
+        return any(
+            True
+            for column, values in (("media", [key.hex() for key in keys]), ("key", keys))
+            for _ in self.ledger.rows_in(f"{sql}{column} IN {{in}}", values)
+        )
 
     def put_heard(self, recording: str, model: str, span: tuple[int, int], words: Sequence[Cue]) -> None:
         """Keep what a model heard in a clip of a recording (its sha256), durably: it is not heard again after a stop."""

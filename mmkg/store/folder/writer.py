@@ -300,6 +300,13 @@ class FolderWriter(Staging):
         """Delete originals and pictures that no document has. O(base)."""
         leftovers.sweep_blobs(self.ledger, self.blobs)
 
+    def forget_spaces(self, spaces: Sequence[str]) -> bool:
+        """Forget all model output of these spaces, and rebuild what was found by it; False if no visible document had any."""
+        if not self.drop_outputs(spaces):
+            return False
+        self.rebuild()  # what hangs on vectors in the derived layer cannot be found by vectors that are gone
+        return True
+
     def rebuild(
         self,
         progress: Callable[[int, int], None] | None = None,

@@ -25,6 +25,15 @@ class Media:
     def __init__(self, url: str) -> None:
         self.url = url
 
+    def check(self) -> None:
+        """Raises ConfigError where the address names no media, StoreError for a place that cannot hold them."""
+        if self._folder is None:
+            self._remote()
+        elif self._folder.exists() and not self._folder.is_dir():
+            raise StoreError(
+                f"the media at {self.url} cannot be used: it is no folder", hint="correct media= in the address"
+            )
+
     def put_file(self, source: Path, sha256: str) -> None:
         """Copy a file in. Raises StoreDamagedError if it changed since it was hashed."""
         if self._folder is not None:

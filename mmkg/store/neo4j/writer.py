@@ -65,8 +65,13 @@ class ServerWriter(ServerLookups):
     """Holds no lock between its calls."""
 
     def __init__(self, connection: Connection, media: Media, deriver: Deriver, *, create: bool = False) -> None:
-        """Raises NotFoundError if there is no base and create is False, StoreError for foreign nodes in the database."""
+        """Raises NotFoundError if there is no base and create is False, StoreError for foreign nodes in the database.
+
+        create: also that something will be staged; ConfigError where the address names no media for it.
+        """
         self.connection, self.blobs, self.deriver = connection, media, deriver
+        if create:
+            media.check()
         self.row = base.find(connection) or (base.make(connection) if create else base.need(connection))
         self.search = SearchRows(connection)
 
@@ -159,27 +164,6 @@ class ServerWriter(ServerLookups):
 
         self.connection.write(work)
 
-    def drop_space(self, space: str) -> list[str]:
-        """Forget all model output of a space; returns the documents that had some. `rebuild` must follow:
-        with the generation it makes, readers fetch their arrays anew."""
-        text = (
-            "MATCH (o:_Output) WHERE o._space = $space WITH o._key AS key "
-            "MATCH (u:_Unit) WHERE (u._media = key OR u._key = key) AND u._visible RETURN DISTINCT u._document AS id ORDER BY id"
-        )
-        found = [str(row["id"]) for row in self.connection.rows(text, space=space)]
-        seen = "MATCH (s:_Store {_name: 'base'}) MATCH (d:_Document) WHERE d._id IN $ids SET d._published = s._generation + 1"
-        self.connection.write(lambda tx: tx.run(seen, ids=found).consume())
-        drop = (
-            "MATCH (o:_Output) WHERE o._space = $space OR o._space STARTS WITH $pages "
-            "WITH o LIMIT $n DELETE o RETURN count(*) AS n"
-        )
-        pages = space + PAGE_MARK
-        while self.connection.write(
-            lambda tx: tx.run(drop, space=space, pages=pages, n=_UNITS).single(strict=True)["n"]
-        ):
-            pass
-        return found
-
     def note_sources(self, changes: Sequence[SourceChange]) -> None:
         """Record statuses that change no document: failed, rejected, skipped, unchanged."""
         rows = [source_row(c) for c in changes]
@@ -203,7 +187,12 @@ class ServerWriter(ServerLookups):
     # ---- publishing ----
 
     def publish(self, changes: Sequence[SourceChange]) -> Published:
-        """Make the changes of sources, and what follows from them for documents, visible: a commit for each hundred sources."""
+        """Make the changes of sources, and what follows from them for documents, visible: a commit for each hundred sources.
+
+        Raises ConfigError, before anything is changed, where the address names no media: those of what goes are deleted.
+        """
+        if changes:
+            self.blobs.check()
         return self._in_turn(changes, ())
 
     def republish(self, documents: Sequence[str]) -> Published:
@@ -213,8 +202,9 @@ class ServerWriter(ServerLookups):
     def replace_facts(self, document: str, facts: DocumentFacts, outputs: Outputs) -> Published:
         """Give a visible document other facts (words were recognised in it) in one commit; its bytes and sources stay.
 
-        Nothing happens if another writer has given it these meanwhile. Raises NotFoundError.
+        Nothing happens if another writer has given it these meanwhile. Raises NotFoundError, ConfigError as `publish`.
         """
+        self.blobs.check()
         outcome = self._commit(
             lambda tx, generation: replace_facts(tx, self.deriver, generation, document, facts, outputs, self.search)
         )
@@ -315,6 +305,32 @@ class ServerWriter(ServerLookups):
 
     def finish(self, progress: ProgressCallback | None = None) -> None:
         """End of a run; a server needs no folding of deltas."""
+
+    def forget_spaces(self, spaces: Sequence[str]) -> bool:
+        """Forget all model output of these spaces, and rebuild what was found by it; False if no visible document had any.
+
+        One that was interrupted is done by the next `rebuild`; until then commits and reads are refused by name.
+        """
+        if not spaces:
+            return False
+        gone = {"spaces": list(spaces), "pages": [space + PAGE_MARK for space in spaces]}
+        its = "(o._space IN $spaces OR any(p IN $pages WHERE o._space STARTS WITH p))"
+        text = (
+            f"MATCH (o:_Output) WHERE {its} WITH o._key AS key "
+            "MATCH (u:_Unit) WHERE (u._media = key OR u._key = key) AND u._visible RETURN DISTINCT u._document AS id"
+        )
+        found = [row["id"] for row in self.connection.rows(text, **gone)]
+        if found:
+            self.connection.write(lambda tx: _mark(tx, True))  # no commit from here on: the generation stays
+            # With the generation that the rebuild makes, readers fetch the arrays of these documents anew.
+            seen = "MATCH (s:_Store {_name: 'base'}) MATCH (d:_Document) WHERE d._id IN $ids SET d._published = s._generation + 1"
+            self.connection.write(lambda tx: tx.run(seen, ids=found).consume())
+        drop = f"MATCH (o:_Output) WHERE {its} WITH o LIMIT $n DELETE o RETURN count(*) AS n"
+        while self.connection.write(lambda tx: tx.run(drop, **gone, n=_UNITS).single(strict=True)["n"]):
+            pass
+        if found:
+            self.rebuild()
+        return bool(found)
 
     def rebuild(self, progress: Callable[[int, int], None] | None = None) -> None:
         """Derived layer and graph anew from the facts; no model is called. O(base), in bounded transactions.
