@@ -18,6 +18,9 @@ READ_OPTIONS: dict[str, Any] = {"disabled_passes": ["fuse_match_return_aggregate
 """kglite 0.21.2 gives wrong counts with this optimizer pass (found by random comparison); pass these on every read."""
 
 
+_EACH = "UNWIND range(0, size($columns[0]) - 1) AS i"
+
+
 def constraint(label: str) -> str:
     """Unique ids. kglite accepts it, and needs it not: there `id` is the identity of a label's nodes."""
     label = _label(label)
@@ -44,6 +47,22 @@ def create_edges(type_: str, source_label: str, target_label: str) -> str:
     return (
         f"UNWIND $rows AS r MATCH (a:{_label(source_label)} {{id: r.a}}) MATCH (b:{_label(target_label)} {{id: r.b}}) "
         f"CREATE (a)-[m:{_type(type_)}]->(b) SET m = r.props RETURN count(*) AS n"
+    )
+
+
+def load_nodes(label: str, names: tuple[str, ...]) -> str:
+    """New nodes. $columns: ids, then a list of values for each property of names."""
+    unit = ":Unit" if label in UNIT_LABELS else ""
+    values = "".join(f", {_name(name)}: $columns[{k}][i]" for k, name in enumerate(names, start=1))
+    return f"{_EACH} CREATE (n:{_label(label)}{unit} {{id: $columns[0][i]{values}}}) RETURN count(*) AS n"
+
+
+def load_edges(type_: str, source_label: str, target_label: str, names: tuple[str, ...]) -> str:
+    """New edges. $columns: ids of sources, of targets, then a list of values for each property of names."""
+    values = ", ".join(f"{_name(name)}: $columns[{k}][i]" for k, name in enumerate(names, start=2))
+    return (
+        f"{_EACH} MATCH (a:{_label(source_label)} {{id: $columns[0][i]}}) MATCH (b:{_label(target_label)} {{id: $columns[1][i]}}) "
+        f"CREATE (a)-[:{_type(type_)} {{{values}}}]->(b) RETURN count(*) AS n"
     )
 
 
@@ -112,6 +131,11 @@ def primary(labels: list[str]) -> str:
     'Chunk'
     """
     return next((label for label in labels if label != "Unit"), "Unit")
+
+
+def _name(name: str) -> str:
+    """A property name, quoted."""
+    return "`" + name.replace("`", "``") + "`"
 
 
 def _label(name: str) -> str:

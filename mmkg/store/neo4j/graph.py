@@ -16,14 +16,12 @@ from mmkg.store.folder.engine_rows import FirstRows, check_delta, check_types, p
 from mmkg.store.folder.engine_wire import read_delta, write_delta
 from mmkg.store.neo4j.connection import Connection, Runner
 from mmkg.store.neo4j.ddl import graph_schema
+from mmkg.store.neo4j.loading import Loader
 from mmkg.store.neo4j.userquery import user_query
 from mmkg.types import Edge, GraphDelta, Node, QueryResult
 
 BATCH = 2_000
 """Rows a statement."""
-_LOAD_BATCHES = 5
-"""Statements a transaction of a bulk load."""
-
 _ANY = " UNION ALL ".join(f"UNWIND $ids AS i MATCH (n:{x} {{id: i}}) RETURN {{}}" for x in PRIMARY_LABELS)
 _LABELS_OF = _ANY.replace("{}", "n.id AS id, labels(n) AS labels")
 _GET = _ANY.replace("{}", "n.id AS id, labels(n) AS labels, properties(n) AS props")
@@ -56,15 +54,12 @@ class Neo4jGraph:
         self.ensure_schema()
         self.clear()
         first = FirstRows()
-        loader = _Loader(self.connection)
-        for node in first.nodes(nodes):
-            _check_values(node.label, node.properties)
-            loader.add(statements.upsert_nodes(node.label), _node_row(node))
-        loader.flush()
-        for edge in first.edges(edges):
-            _check_values(edge.type, edge.properties)
-            loader.add(statements.create_edges(edge.type, edge.source_label, edge.target_label), _edge_row(edge))
-        loader.flush()
+        with Loader(self.connection) as loader:
+            for node in first.nodes(nodes):
+                loader.add_node(node)
+            loader.flush()
+            for edge in first.edges(edges):
+                loader.add_edge(edge)
         if (again := first.again()) is not None:
             self.apply(again)
 
@@ -257,34 +252,6 @@ def _grouped(items: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, list[Any]]
     for text, rows in groups.items():
         for i in range(0, len(rows), BATCH):
             yield text, rows[i : i + BATCH]
-
-
-class _Loader:
-    """Batches of a bulk load, several a transaction. Nodes are upserted: a transaction may be repeated by the driver."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._rows: dict[str, list[Any]] = {}
-        self._n = 0
-
-    def add(self, text: str, row: Any) -> None:
-        self._rows.setdefault(text, []).append(row)
-        self._n += 1
-        if self._n >= BATCH * _LOAD_BATCHES:
-            self.flush()
-
-    def flush(self) -> None:
-        rows, self._rows, self._n = self._rows, {}, 0
-        if not rows:
-            return
-        with self._connection.transaction() as tx:
-            for text, batch in rows.items():
-                for i in range(0, len(batch), BATCH):
-                    part = batch[i : i + BATCH]
-                    if " CREATE (a)" in text:
-                        _run_edges(tx, text, part)
-                    else:
-                        tx.run(text, rows=part).consume()
 
 
 def _snapshot(path: Path) -> Path:
