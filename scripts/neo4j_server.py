@@ -234,7 +234,7 @@ def admin(
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=cwd)
 
 
-def _wait(server: Server, process: subprocess.Popen[bytes], seconds: float = 120.0) -> None:
+def _wait(server: Server, process: subprocess.Popen[bytes], seconds: float = 300.0) -> None:
     """Until it answers with our password; the first time, the password is set on the way."""
     from neo4j import GraphDatabase
     from neo4j.exceptions import AuthError, DriverError, Neo4jError

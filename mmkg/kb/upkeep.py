@@ -26,9 +26,11 @@ class Upkeep(OpenBase):
     """Copies, repair, and the proof that nothing diverged."""
 
     def rebuild(self, *, progress: Callable[[int, int], None] | None = None) -> None:
-        """Derived layer, graph and index anew from facts and originals; no model is called."""
+        """Derived layer, graph and index anew from facts and originals, by the rules of this version; no model is called."""
         with self._turn, self._writer() as writer:
             writer.rebuild(progress)
+            if (manifest := writer.manifest).deriver not in ("", writer.deriver.version):
+                writer.set_manifest(replace(manifest, deriver=writer.deriver.version))
 
     def compact(self, *, wait_s: float = 10.0, progress: ProgressCallback | None = None) -> Compaction:
         """Make every file of the base anew without what was removed or replaced, and say what that saved.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import shutil
 import threading
@@ -264,6 +265,17 @@ def test_copy_there_and_back(open_kb, files, tmp_path, monkeypatch) -> None:
     other.add_text("Quite another text.", name="other")
     with pytest.raises(StoreError, match="the source does not"):
         other.copy_to(server)
+
+
+def test_a_base_of_older_rules_is_copied_after_a_rebuild(open_kb, files, tmp_path) -> None:
+    old = open_kb(tmp_path / "kb")
+    old.add(files)
+    with old._writer() as writer:
+        writer.set_manifest(dataclasses.replace(writer.manifest, deriver="names-0"))
+    with pytest.raises(StoreError, match="run `mmkg rebuild` on it first"):
+        old.copy_to(open_kb())
+    old.rebuild()
+    assert old.copy_to(open_kb()).copied == 4
 
 
 # ---- doctor ----

@@ -101,20 +101,17 @@ class Staging(LedgerLookups):
         with self.ledger.transaction("outputs-kept"):
             put_outputs(self.ledger, outputs)
 
-    def drop_outputs(self, spaces: Sequence[str]) -> bool:
-        """Forget all model output of these spaces; True if a visible document had some. Graph and index have it until `rebuild`."""
-        keys: list[bytes] = []
+    def drop_outputs(self, spaces: Sequence[str]) -> None:
+        """Forget all model output of these spaces, inside a transaction of the caller's."""
         its = "space = ?1 OR substr(space, 1, length(?1 || ?2)) = ?1 || ?2"
-        with self.ledger.transaction("outputs-kept"):
-            for space in spaces:
-                keys += [key for (key,) in self.ledger.rows(f"SELECT key FROM output WHERE {its}", (space, PAGE_MARK))]
-                self.ledger.db.execute(f"DELETE FROM output WHERE {its}", (space, PAGE_MARK))
+        for space in spaces:
+            self.ledger.db.execute(f"DELETE FROM output WHERE {its}", (space, PAGE_MARK))
+
+    def visible_with(self, keys: Sequence[bytes]) -> bool:
+        """Whether a visible document has one of these content keys."""
         sql = "SELECT 1 FROM unit u JOIN document d ON d.no = u.document WHERE d.state = 'visible' AND u."
-        return any(
-            True
-            for column, values in (("media", [key.hex() for key in keys]), ("key", keys))
-            for _ in self.ledger.rows_in(f"{sql}{column} IN {{in}}", values)
-        )
+        columns = (("media", [key.hex() for key in keys]), ("key", keys))
+        return any(True for column, values in columns for _ in self.ledger.rows_in(f"{sql}{column} IN {{in}}", values))
 
     def put_heard(self, recording: str, model: str, span: tuple[int, int], words: Sequence[Cue]) -> None:
         """Keep what a model heard in a clip of a recording (its sha256), durably: it is not heard again after a stop."""

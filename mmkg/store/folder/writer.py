@@ -302,17 +302,21 @@ class FolderWriter(Staging):
 
     def forget_spaces(self, spaces: Sequence[str]) -> bool:
         """Forget all model output of these spaces, and rebuild what was found by it; False if no visible document had any."""
-        if not self.drop_outputs(spaces):
-            return False
-        self.rebuild()  # what hangs on vectors in the derived layer cannot be found by vectors that are gone
-        return True
+        its = "SELECT key FROM output WHERE space IN {in}"
+        found = self.visible_with([key for (key,) in self.ledger.rows_in(its, spaces)])
+        if found:  # what hangs on vectors in the derived layer cannot be found by vectors that are gone
+            self.rebuild(first=lambda: self.drop_outputs(spaces))
+        else:
+            with self.ledger.transaction("outputs-kept"):
+                self.drop_outputs(spaces)
+        return found
 
     def rebuild(
         self,
         progress: Callable[[int, int], None] | None = None,
         *,
         unreadable_graph: bool = False,
-        first: Callable[[], None] | None = None,
+        first: Callable[[], object] | None = None,
     ) -> None:
         """Derived layer, graph and index anew from the facts; no model is called. O(base).
 
