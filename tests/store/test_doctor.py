@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -142,14 +143,15 @@ def _replace_segment(kb, kind, change):
     path = _segments(kb, kind)[0]
     file = TensorFile(path)
     old = hashlib.sha256(path.read_bytes()).hexdigest()
-    size = path.stat().st_size
     written = write_tensors(path, change({k: v.copy() for k, v in file.arrays.items()}), file.metadata)
     columns = "text_segments" if kind == "text" else "incidence_segments"
-    _sql(
-        kb,
-        f"UPDATE generation SET {columns} = replace({columns}, '{old}', '{written.sha256}')",
-        f"UPDATE generation SET {columns} = replace({columns}, ', {size}]', ', {path.stat().st_size}]')",
-    )
+    with closing(sqlite3.connect(kb.root / "ledger.sqlite")) as db, db:
+        for no, text in db.execute(f"SELECT rowid, {columns} FROM generation").fetchall():
+            refs = json.loads(text)
+            for ref in refs:
+                if ref[1] == old:  # another segment may have the same size, or the same bytes
+                    ref[1], ref[3] = written.sha256, path.stat().st_size
+            db.execute(f"UPDATE generation SET {columns} = ? WHERE rowid = ?", (json.dumps(refs), no))
 
 
 def _forget_postings(kb):

@@ -40,6 +40,8 @@ def test_random_queries_agree(calendar: str) -> None:
 
 def test_a_base_with_the_servers_own_indexes(calendar: str, make_kb, write, tmp_path, monkeypatch) -> None:
     """Digest and evidence as in a folder: staging, commit, full text and vectors work on this release too."""
+    with Neo4jGraph(Connection(Neo4jAddress.parse(calendar))) as before:
+        before.clear()  # what the contract left: a base wants a database of its own
     monkeypatch.setenv("MMKG_CACHE", str(tmp_path / "cache"))
     write("ada.md", "# Ada Lovelace\n\nAda Lovelace wrote notes on the Analytical Engine.\n")
     write("babbage.md", "# Charles Babbage\n\nCharles Babbage designed the Analytical Engine in London.\n")

@@ -236,7 +236,7 @@ def test_a_broken_part_is_the_parsers_fault(small_parts, write):
 
 
 _UNDER_A_LIMIT = """
-import resource, sys
+import resource, subprocess, sys
 from pathlib import Path
 from mmkg.config import Settings
 from mmkg.extract.names import NameExtractor
@@ -246,7 +246,10 @@ folder, megabytes = Path(sys.argv[1]), int(sys.argv[2])
 kb = KnowledgeBase(folder / "kb", settings=Settings(image_encoder="none"), text_encoder=HashingEncoder(), extractor=NameExtractor())
 kb.add(folder / "first.txt")  # loads what is loaded once
 now = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmData:")) * 1024
-resource.setrlimit(resource.RLIMIT_DATA, (now + megabytes * 2**20,) * 2)
+free = resource.getrlimit(resource.RLIMIT_DATA)
+resource.setrlimit(resource.RLIMIT_DATA, (now + megabytes * 2**20, free[1]))
+popen = subprocess.Popen  # the limit is this process's: parser and engine have their own
+subprocess.Popen = lambda *a, **k: popen(*a, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, free), **k)
 print(kb.add(folder / "long.txt").counts)
 """
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mmkg.errors import StoreError
+from mmkg.errors import StoreDamagedError, StoreError
 from mmkg.protocols import GraphStore
 from mmkg.store.folder import derived, graphrows
 from mmkg.store.folder.engine import KGLiteStore
@@ -60,10 +60,14 @@ def check_index(writer: FolderWriter) -> Iterator[Problem]:
         (root / "index").mkdir()
         expected = SegmentWriter(root, ledger, generation.no)
         documents = [n for (n,) in ledger.rows("SELECT no FROM document WHERE state = 'visible' ORDER BY no")]
-        for i in range(0, len(documents), 1000):
-            part = documents[i : i + 1000]
-            expected.add_documents(part)
-            expected.add_incidence(u for (u,) in ledger.rows_in("SELECT no FROM unit WHERE document IN {in}", part))
+        try:
+            for i in range(0, len(documents), 1000):
+                part = documents[i : i + 1000]
+                expected.add_documents(part)
+                expected.add_incidence(u for (u,) in ledger.rows_in("SELECT no FROM unit WHERE document IN {in}", part))
+        except StoreDamagedError as e:
+            yield Problem(kind="derived-differs", id="index", detail=str(e))
+            return
         try:
             have_text = _merged(writer.root / "index", generation.text_segments, TEXT, dead, root)
             want_text = _merged(root / "index", expected.text, TEXT, np.empty(0, np.int64), root)

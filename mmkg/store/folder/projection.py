@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from mmkg.algorithms.keys import entity_key
 from mmkg.algorithms.terms import terms
+from mmkg.errors import StoreDamagedError
 from mmkg.protocols import IntArray
 from mmkg.schema import PRINT_SPACE
 from mmkg.store.folder.derived import load_derivation, mention_totals
@@ -127,9 +128,16 @@ class SegmentWriter:
         self.add_derivations([incidence_row(no, load_derivation(text)) for no, text in derived])
 
     def add_derivations(self, rows: Sequence[IncidenceRow]) -> None:
-        """An incidence segment with these rows."""
+        """An incidence segment with these rows. Raises StoreDamagedError for rows that no deriver makes."""
         if rows:
-            written = write_incidence_segment(self.root / "index", self._name("inc"), rows, generation=self.generation)
+            try:
+                written = write_incidence_segment(
+                    self.root / "index", self._name("inc"), rows, generation=self.generation
+                )
+            except ValueError as e:
+                raise StoreDamagedError(
+                    f"a derived row is damaged: {e}", hint="`mmkg doctor --fix` makes it anew"
+                ) from e
             self.incidence.append(self._ref(written))
 
     def merged(
