@@ -149,7 +149,9 @@ def samples() -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize(
-    "names", [SMALL_BOMBS, pytest.param(tuple(n for n, _ in BOMBS), marks=pytest.mark.slow)], ids=["small", "full"]
+    "names",
+    [SMALL_BOMBS, pytest.param(tuple(n for n, _ in BOMBS), marks=[pytest.mark.slow, pytest.mark.timeout(1200)])],
+    ids=["small", "full"],
 )
 def test_bombs(batch: Batch, names: tuple[str, ...], record_property, monkeypatch) -> None:
     """Each ends within 10 s of work and 1 GiB, at no cost to its neighbours."""

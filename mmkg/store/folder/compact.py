@@ -114,7 +114,8 @@ def _rewrite(writer: FolderWriter, tell: _Teller) -> None:
         no = old.no + 1
         tell.step("graph", rows=graphrows.count(ledger))
         with closing(KGLiteStore(None)) as graph:
-            graph.load(tell.counted(graphrows.all_nodes(ledger)), tell.counted(graphrows.all_edges(ledger)))
+            nodes, edges = tell.counted(graphrows.all_nodes(ledger)), tell.counted(graphrows.all_edges(ledger))
+            graph.load(nodes, edges, distinct=True)
             snapshot = writer.save_graph(graph, f"graph/gen-{no}.kgl")
         tell.step("index")
         segments = SegmentWriter(writer.root, ledger, no)

@@ -78,11 +78,14 @@ class KGLiteStore:
 
     # ---- protocols.GraphStore: writing ----
 
-    def load(self, nodes: Iterable[Node], edges: Iterable[Edge]) -> None:
-        """Replace everything by these rows. A row that comes twice counts as an upsert: the last one stays."""
+    def load(self, nodes: Iterable[Node], edges: Iterable[Edge], *, distinct: bool = False) -> None:
+        """Replace everything by these rows. A row that comes twice counts as an upsert: the last one stays.
+
+        distinct: no edge comes twice, so none needs to be remembered.
+        """
         with self._lock:
             engine = self._engine(empty=True)
-            first = FirstRows()
+            first = FirstRows(distinct=distinct)
             self._ask(engine, "load_begin")
             out = Batches(lambda key, text: self._ask(engine, f"load_{key[0]}", key=key[1:], text=text))
             for node in first.nodes(nodes):

@@ -22,10 +22,12 @@ class GraphFollower:
         self._root = root
         self._snapshot = generation.graph_snapshot
         self._deltas = generation.graph_deltas
-        files = [root / r.name for r in generation.graph_deltas]
-        self._store = KGLiteStore(root / self._snapshot.name if self._snapshot else None, files)
+        # Deltas are taken in one by one, each with a time limit of its own: one long text brings hundreds of them at once.
+        self._store = KGLiteStore(root / self._snapshot.name if self._snapshot else None)
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="mmkg-follower")
         self._jobs: list[Future[None]] = [self._pool.submit(self._store.apply, GraphDelta())]  # the first call opens it
+        for ref in generation.graph_deltas:
+            self._jobs.append(self._pool.submit(self._store.apply_file, root / ref.name))
 
     def follow(self, generation: Generation) -> bool:
         """Go on to this generation, in the background; False if it is no continuation (its graph was written anew)."""

@@ -47,7 +47,7 @@ def take(writer: FolderWriter, follower: GraphFollower | None, progress: Progres
     if 2 * rows > total:
         with closing(KGLiteStore(None)) as graph:
             nodes, edges = graphrows.all_nodes(writer.ledger), graphrows.all_edges(writer.ledger)
-            graph.load(*_counted(nodes, edges, total, tell))
+            graph.load(*_counted(nodes, edges, total, tell), distinct=True)
             writer.commit_snapshot(graph, old)
         return
     snapshot = writer.root / old.graph_snapshot.name if old.graph_snapshot else None

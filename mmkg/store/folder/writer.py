@@ -347,7 +347,7 @@ class FolderWriter(Staging):
                 if progress:
                     progress(min(i + 1000, len(documents)), len(documents))
             with closing(KGLiteStore(None)) as graph:
-                graph.load(graphrows.all_nodes(ledger), graphrows.all_edges(ledger))
+                graph.load(graphrows.all_nodes(ledger), graphrows.all_edges(ledger), distinct=True)
                 name = f"graph/gen-{no}.kgl"
                 ref = self.save_graph(graph, name)
             text, incidence = segments.merged((), ())
