@@ -67,7 +67,7 @@ def files(write, tmp_path):
 
 def problems(kb):
     """What doctor finds, but for replaced files: whether they are old enough to be swept hangs on the machine's pace."""
-    return [p for p in kb.doctor() if is_problem(p) and p.kind != "file-unlisted"]
+    return [p for p in kb.doctor() if is_problem(p)]
 
 
 def spaces(kb):

@@ -27,6 +27,22 @@ def kb(make_kb, write):
     return kb
 
 
+def test_files_whose_time_is_over_are_no_problem(kb, write):
+    """What earlier generations named stays a minute for readers, and longer if nobody writes: that is no damage."""
+    write("d.md", "# Port Ferren\n\nPort Ferren has a quay.\n")
+    kb.add(write("e.md", "# Tamar\n\nTamar Light stands there.\n").parent)
+    kb.close()
+    over = [p for folder in ("graph", "index") for p in (kb.root / folder).iterdir()]
+    for path in over:
+        os.utime(path, (1, 1))
+    assert kb.doctor() == []
+    write("f.md", "# Aune\n\nThe Aune is a river.\n")
+    kb.add(kb.root.parent / "files")
+    for path in (p for folder in ("graph", "index") for p in (kb.root / folder).iterdir()):
+        os.utime(path, (1, 1))
+    assert kb.doctor() == []
+
+
 def _sql(kb, *statements):
     kb.close()
     db = sqlite3.connect(kb.root / "ledger.sqlite")
@@ -94,7 +110,7 @@ BREAKS = {
     "file-damaged": lambda kb: _segments(kb, "inc")[0].write_bytes(
         _segments(kb, "inc")[0].read_bytes()[:-1] + b"\x00\x01"
     ),
-    "file-unlisted": lambda kb: _leave_behind(kb.root / "index/text-1-99.seg"),
+    "file-unlisted": lambda kb: _leave_behind(kb.root / "index/half-written.seg"),
     "row-dangling": lambda kb: _sql(kb, "UPDATE source SET document = 'f00' WHERE uri LIKE '%/a.md'"),
     "document-without-source": lambda kb: _sql(kb, "DELETE FROM source WHERE uri LIKE '%/a.md'"),
     "output-unclaimed": lambda kb: _sql(kb, "INSERT INTO output SELECT x'ab', space, n, data FROM output LIMIT 1"),

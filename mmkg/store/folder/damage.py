@@ -90,3 +90,12 @@ def of_later_generation(name: str, current: int) -> bool:
     """
     number = _NUMBER.fullmatch(name)
     return number is not None and int(number[1]) > current + 1
+
+
+def of_earlier_generation(name: str, current: int) -> bool:
+    """Whether a file of graph/ or index/ was written for this generation or one before: if it is not named, its time is over.
+
+    It stays for readers that may just be opening it, and the next writer deletes it.
+    """
+    number = _NUMBER.fullmatch(name)
+    return number is not None and int(number[1]) <= current

@@ -21,7 +21,7 @@ from mmkg.store.changes import SourceChange
 from mmkg.store.folder import leftovers
 from mmkg.store.folder.checks import check_generations, check_outputs, check_rows, mend_rows
 from mmkg.store.folder.comparing import check_derived, check_graph, check_index
-from mmkg.store.folder.damage import file_sha256
+from mmkg.store.folder.damage import file_sha256, of_earlier_generation
 from mmkg.store.folder.lookups import PARTLY, all_blobs
 from mmkg.store.folder.manifest import Manifest
 from mmkg.store.folder.parts import stored_hash
@@ -199,7 +199,10 @@ def _check_files(writer: FolderWriter) -> Iterator[Problem]:
             yield Problem(kind="file-missing", id=ref.name, detail=f"generation {generation.no} needs it")
         elif (ref.size and path.stat().st_size != ref.size) or file_sha256(path) != ref.sha256:
             yield Problem(kind="file-damaged", id=ref.name, detail="its sha256 is not the recorded one")
+    now = writer.ledger.current().no
     for path in leftovers.unlisted(writer.root, writer.ledger):
+        if of_earlier_generation(path.name, now):
+            continue
         name = path.relative_to(writer.root).as_posix()
         yield Problem(kind="file-unlisted", id=name, detail="left by an interrupted run")
 
