@@ -96,7 +96,7 @@ class Endpoint:
         self,
         address: Address,
         *,
-        key: Secret | None = None,
+        key: str | Secret | None = None,
         timeout_s: float = 60.0,
         retries: int = 3,
         error: type[MMKGError] = GenerationError,
@@ -109,13 +109,14 @@ class Endpoint:
         self._error_class = error
         if timeout_s <= 0 or retries < 0:
             raise ValueError(f"timeout_s must be above 0 and retries at least 0, got {timeout_s} and {retries}")
-        if key and not key.sendable():
+        secret = (Secret(key) if isinstance(key, str) else key) or None
+        if secret and not secret.sendable():
             raise ConfigError(
                 "the API key holds a character that cannot be sent", hint=f"check {variable} for line breaks"
             )
-        self.address, self._key = address, key
+        self.address, self._key = address, secret
         self._timeout_s, self._retries, self._sleep = timeout_s, retries, sleep
-        if key and address.scheme == "http" and not address.local:
+        if secret and address.scheme == "http" and not address.local:
             logger.warning("the key goes to %s without encryption", address.shown)
 
     def __repr__(self) -> str:

@@ -27,7 +27,7 @@ from mmkg.store.folder.coming import FolderComing
 from mmkg.store.folder.manifest import Manifest
 from mmkg.store.folder.writer import FolderWriter
 from mmkg.store.neo4j.coming import ServerComing
-from mmkg.texts import content_key, encoder_texts
+from mmkg.texts import content_key, encoder_texts, unit_vectors
 from mmkg.types import Modality, Progress
 
 log = logging.getLogger(__name__)
@@ -244,11 +244,9 @@ def _encode_texts(coming: Coming, encoder: Encoder, progress: ProgressCallback |
 
 
 def _keep(coming: Coming, encoder: Encoder, batch: Mapping[bytes, list[str]]) -> None:
-    """Encode the texts of these units and keep the vectors. Equal texts are encoded once."""
-    place = {text: i for i, text in enumerate(dict.fromkeys(t for texts in batch.values() for t in texts))}
-    if place:
-        vectors = encoder.encode_document(list(place))
-        coming.put({(key, encoder.space.key): vectors[[place[t] for t in texts]] for key, texts in batch.items()})
+    """Encode the texts of these units and keep the vectors."""
+    if batch:
+        coming.put(unit_vectors(encoder, batch))
 
 
 def _encode_pictures(

@@ -5,10 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
 
 from mmkg.algorithms.names import fold
+from mmkg.protocols import Encoder
 from mmkg.types import DocumentFacts, Section, Unit, UnitInput
+
+Outputs = dict[tuple[bytes, str], np.ndarray[Any, Any]]
+"""Model output by (content key, space): (n, dim) numbers."""
 
 
 def headings_above(facts: DocumentFacts, unit: Unit) -> tuple[Section, ...]:
@@ -55,6 +62,18 @@ def encoder_texts(facts: DocumentFacts, unit: Unit) -> list[str]:
 def content_key(texts: list[str]) -> bytes:
     """Key under which a model's output for these texts is kept: the same words are never encoded twice."""
     return hashlib.sha256(json.dumps(texts, ensure_ascii=False).encode("utf-8", "surrogatepass")).digest()
+
+
+def unit_vectors(encoder: Encoder, texts: Mapping[bytes, Sequence[str]]) -> Outputs:
+    """Vectors of units, given what is encoded of each under its content key; one call of the model. Raises EncodeError.
+
+    Equal texts (a form letter, a repeated row) are encoded once.
+    """
+    place = {text: i for i, text in enumerate(dict.fromkeys(t for own in texts.values() for t in own))}
+    if not place:
+        return {}
+    vectors = encoder.encode_document(list(place))
+    return {(key, encoder.space.key): vectors[[place[t] for t in own]] for key, own in texts.items()}
 
 
 def unit_inputs(

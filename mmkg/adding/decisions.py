@@ -123,7 +123,7 @@ class Decisions:
         """Whether a document that is in, or staged, is a message with attachments; they are looked at then."""
         if self._writer.media_type(document) != MESSAGE:
             return False
-        found = has_members(MESSAGE, self._writer.facts(document).meta)
+        found = has_members(MESSAGE, self._writer.meta(document))
         if found and (why := self._containers.note(file, MESSAGE)):
             log.warning("%s: its attachments are left out: %s", file.uri, why)
         return found

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from mmkg.adding.describing import describe, with_given_names
 from mmkg.adding.hearing import hear
-from mmkg.adding.reading import Outputs, Readers, text_vectors
+from mmkg.adding.reading import Readers, text_vectors
 from mmkg.config import Settings
 from mmkg.protocols import Encoder, ProgressCallback
 from mmkg.schema import PRINT_SPACE, PROMPTS_KEY
 from mmkg.sounds import encode_sounds
 from mmkg.store.folder.writer import FolderWriter
 from mmkg.store.neo4j.writer import ServerWriter
+from mmkg.texts import Outputs
 
 Writer = FolderWriter | ServerWriter
 

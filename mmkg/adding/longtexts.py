@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
-
-import numpy as np
 
 from mmkg.ingest.pool import Outcome
 from mmkg.longfacts import joined
 from mmkg.protocols import Encoder
 from mmkg.reasons import reason
-from mmkg.texts import content_key, encoder_texts
+from mmkg.texts import Outputs, content_key, encoder_texts, unit_vectors
 from mmkg.types import DocumentFacts, Parsed
 
 
 def part_vectors(
     part: DocumentFacts, encoder: Encoder | None, kept: Callable[[Sequence[bytes], str], set[bytes]]
-) -> dict[tuple[bytes, str], np.ndarray[Any, Any]]:
+) -> Outputs:
     """Vectors by content key of a part's units, but for those that are kept already: a stopped run made them.
 
     kept: those of these keys for which model output of a space is there. Raises EncodeError.
@@ -27,12 +24,7 @@ def part_vectors(
         return {}
     texts = {content_key(t): t for unit in part.units if (t := encoder_texts(part, unit))}
     have = kept(list(texts), encoder.space.key)
-    todo = {key: t for key, t in texts.items() if key not in have}
-    place = {t: i for i, t in enumerate(dict.fromkeys(t for ts in todo.values() for t in ts))}
-    if not place:
-        return {}
-    vectors = encoder.encode_document(list(place))
-    return {(key, encoder.space.key): vectors[[place[t] for t in ts]] for key, ts in todo.items()}
+    return unit_vectors(encoder, {key: t for key, t in texts.items() if key not in have})
 
 
 def whole(outcome: Outcome, most: int) -> Outcome:

@@ -32,8 +32,6 @@ PDF = "application/pdf"
 _TOGETHER = 4
 """Pages that are encoded and kept at once."""
 
-Outputs = dict[tuple[bytes, str], np.ndarray[Any, Any]]
-
 
 class _Mean:
     """A page encoder as what spaces are recorded and checked by: the mean of its vectors."""

@@ -24,13 +24,10 @@ from mmkg.protocols import Encoder, Extractor, PageEncoder
 from mmkg.reasons import reason
 from mmkg.schema import PRINT_SPACE
 from mmkg.seeing import prompt_vectors
-from mmkg.texts import content_key, encoder_texts
+from mmkg.texts import Outputs, content_key, encoder_texts, unit_vectors
 from mmkg.types import DocumentFacts, NameSpan
 
 log = logging.getLogger(__name__)
-
-Outputs = dict[tuple[bytes, str], np.ndarray[Any, Any]]
-"""Model output by (content key, space): (n, dim) numbers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,13 +71,11 @@ class Readers:
         outputs: list[Outputs] = [{} for _ in documents]
         failed: dict[str, str] = {}
         if self.text is not None:
-            jobs = [(d, texts) for d, f in enumerate(documents) for u in f.units if (texts := encoder_texts(f, u))]
+            wanted = [{content_key(t): t for u in f.units if (t := encoder_texts(f, u))} for f in documents]
             try:
-                # Equal texts (a form letter, a repeated row) are encoded once.
-                place = {t: i for i, t in enumerate(dict.fromkeys(t for _, texts in jobs for t in texts))}
-                vectors = self.text.encode_document(list(place))
-                for d, texts in jobs:
-                    outputs[d][content_key(texts), self.text.space.key] = vectors[[place[t] for t in texts]]
+                vectors = unit_vectors(self.text, {key: t for own in wanted for key, t in own.items()})
+                for d, own in enumerate(wanted):
+                    outputs[d] |= {(key, self.text.space.key): vectors[key, self.text.space.key] for key in own}
             except EncodeError as e:
                 if len(documents) == 1:
                     failed[arrivals[0].document] = reason("model", f"encoding failed: {e}")

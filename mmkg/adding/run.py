@@ -23,7 +23,7 @@ from mmkg.adding.filling import Writer, fill_descriptions, fill_images, fill_sou
 from mmkg.adding.hearing import NOT_HEARD
 from mmkg.adding.longtexts import part_vectors, whole
 from mmkg.adding.paging import fill_pages
-from mmkg.adding.reading import Outputs, Readers
+from mmkg.adding.reading import Readers
 from mmkg.adding.report import AddReport, Timer
 from mmkg.adding.unpacking import Container, Unpacked, Unpacker
 from mmkg.config import Settings
@@ -39,6 +39,7 @@ from mmkg.schema import document_id, subtitled_blob
 from mmkg.store.folder.lookups import speaks
 from mmkg.store.folder.writer import FolderWriter
 from mmkg.tags import with_tags
+from mmkg.texts import Outputs
 from mmkg.types import DocumentFacts, languages_of
 
 log = logging.getLogger(__name__)

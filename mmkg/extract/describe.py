@@ -89,7 +89,7 @@ class PictureDescriber:
         self._max_pixels = max_pixels
         self._endpoint = Endpoint(
             Address.parse(url, ending=PATH),
-            key=(Secret(api_key) if isinstance(api_key, str) else api_key) or None,
+            key=api_key,
             timeout_s=timeout_s,
             retries=retries,
             error=EncodeError,

@@ -44,10 +44,9 @@ class ChatGenerator:
                 "max_tokens and context_characters must be at least 1 and temperature at least 0, got "
                 f"{max_tokens}, {context_characters} and {temperature}"
             )
-        key = Secret(api_key) if isinstance(api_key, str) else api_key
         self.name = model
         self._endpoint = Endpoint(
-            Address.parse(url, ending=PATH), key=key or None, timeout_s=timeout_s, retries=retries, sleep=sleep
+            Address.parse(url, ending=PATH), key=api_key, timeout_s=timeout_s, retries=retries, sleep=sleep
         )
         self._max_tokens, self._temperature, self._characters = max_tokens, temperature, context_characters
 

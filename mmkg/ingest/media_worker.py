@@ -15,30 +15,22 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from mmkg.config import Limits
 from mmkg.errors import LoadError, MMKGError
-from mmkg.ingest import guard, wire
+from mmkg.ingest import wire
 from mmkg.ingest.av_open import decoded, load_av, open_media, quiet_threads
 from mmkg.ingest.clipping import cut_clip
+from mmkg.ingest.serving import begin
 from mmkg.ingest.source import open_source
 from mmkg.ingest.speech import LONGEST_S, RATE, Recogniser, Samples
-from mmkg.ingest.worker import take_pipes
-from mmkg.sandbox import end_with
 
 MOST_REQUEST = 8 * 2**30
 
 
 def main() -> None:
     """Serve until the input ends, or the process that started this one is gone (its id is the last argument)."""
-    end_with(int(sys.argv[-1]))
-    requests, answers = take_pipes()
-    received = wire.receive(requests, most=1 << 20)
-    if received is None:
+    if (line := begin(load_av)) is None:
         return
-    limits = Limits(**received[0]["limits"])
-    load_av()
-    fences = guard.close_in(limits.memory_bytes, limits.bytes + (1 << 20), sandbox=received[0]["sandbox"])
-    wire.send(answers, {"ready": True, "peak": guard.peak_bytes(), "fences": fences})
+    requests, answers, limits = line.requests, line.answers, line.limits
     recogniser: Recogniser | None = None
     while (received := wire.receive(requests, most=MOST_REQUEST)) is not None:
         request, blobs = received

@@ -8,30 +8,27 @@ import sys
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from mmkg.config import Limits
 from mmkg.errors import LoadError, MMKGError
 from mmkg.ingest import guard, wire
+from mmkg.ingest.serving import begin
 from mmkg.ingest.source import open_source
-from mmkg.ingest.worker import take_pipes
-from mmkg.sandbox import end_with
 
 LONGEST_SIDE = 1_400
 """Pixels; models that see pages scale them down to 450 to 1,300."""
 
 
+def _load() -> None:
+    """What rendering needs, before the fences close."""
+    from PIL import Image, PngImagePlugin  # noqa: F401
+
+
 def main() -> None:
     """Serve until the input ends, or the process that started this one is gone (its id is the last argument)."""
-    end_with(int(sys.argv[-1]))
-    requests, answers = take_pipes()
-    received = wire.receive(requests, most=1 << 20)
-    if received is None:
+    if (line := begin(_load)) is None:
         return
     import pypdfium2
-    from PIL import Image, PngImagePlugin  # noqa: F401 (what it needs is loaded before the fences close)
 
-    limits = Limits(**received[0]["limits"])
-    fences = guard.close_in(limits.memory_bytes, limits.bytes + (1 << 20), sandbox=received[0]["sandbox"])
-    wire.send(answers, {"ready": True, "peak": guard.peak_bytes(), "fences": fences})
+    requests, answers, limits = line.requests, line.answers, line.limits
     while (received := wire.receive(requests, most=1 << 20)) is not None:
         fd = requests.take() if isinstance(requests, wire.DescriptorStream) else None
         try:

@@ -14,23 +14,17 @@ from typing import Any, BinaryIO
 from mmkg.config import Limits
 from mmkg.errors import LoadError
 from mmkg.ingest import guard, wire
+from mmkg.ingest.serving import begin
 from mmkg.ingest.source import open_source
 from mmkg.ingest.unpack import open_members
-from mmkg.ingest.worker import take_pipes
 from mmkg.reasons import reason
-from mmkg.sandbox import end_with
 
 
 def main() -> None:
     """Serve until the input ends, or the process that started this one is gone (its id is the last argument)."""
-    end_with(int(sys.argv[-1]))
-    requests, answers = take_pipes()
-    received = wire.receive(requests, most=1 << 20)
-    if received is None:
+    if (line := begin()) is None:
         return
-    limits = Limits(**received[0]["limits"])
-    fences = guard.close_in(limits.memory_bytes, limits.bytes + (1 << 20), sandbox=received[0]["sandbox"])
-    wire.send(answers, {"ready": True, "peak": guard.peak_bytes(), "fences": fences})
+    requests, answers, limits = line.requests, line.answers, line.limits
     while (received := wire.receive(requests, most=1 << 20)) is not None:
         fd = requests.take() if isinstance(requests, wire.DescriptorStream) else None
         try:

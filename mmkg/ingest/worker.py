@@ -23,6 +23,7 @@ from mmkg.ingest import guard, wire
 from mmkg.ingest.assemble import assemble
 from mmkg.ingest.loaders import find_loader
 from mmkg.ingest.longtext import LongText, is_long
+from mmkg.ingest.serving import begin
 from mmkg.ingest.sniff import BINARY, check_name, sniff
 from mmkg.ingest.source import UnreadableError, open_source
 from mmkg.ingest.subtitles import with_subtitles
@@ -31,7 +32,6 @@ from mmkg.ingest.wire import STARVED
 from mmkg.listing import MOST_SUBTITLES
 from mmkg.longfacts import JOINT
 from mmkg.reasons import reason
-from mmkg.sandbox import end_with
 from mmkg.schema import document_id, subtitled_blob
 from mmkg.types import DocumentFacts, Parsed
 
@@ -41,15 +41,9 @@ _REQUEST_BYTES = MOST_SUBTITLES + (1 << 20)
 
 def main() -> None:
     """Serve until the input ends, or the process that started this one is gone (its id is the last argument)."""
-    end_with(int(sys.argv[-1]))
-    requests, answers = take_pipes()
-    received = wire.receive(requests, most=_REQUEST_BYTES)
-    if received is None:
+    if (line := begin(most=_REQUEST_BYTES)) is None:
         return
-    settings = received[0]
-    limits = Limits(**settings["limits"])
-    fences = guard.close_in(limits.memory_bytes, limits.bytes + (1 << 20), sandbox=settings["sandbox"])
-    wire.send(answers, {"ready": True, "peak": guard.peak_bytes(), "fences": fences})
+    requests, answers, settings, limits = line.requests, line.answers, line.settings, line.limits
     while (received := wire.receive(requests, most=_REQUEST_BYTES)) is not None:
         path = Path(os.fsdecode(bytes.fromhex(received[0]["path"])))
         fd = requests.take() if isinstance(requests, wire.DescriptorStream) else None
@@ -208,18 +202,6 @@ def _binary_reason(path: Path) -> tuple[str, str]:
     except LoadError as e:
         return e.code, str(e)
     return "not-text", "of no known format"
-
-
-def take_pipes() -> tuple[BinaryIO | wire.DescriptorStream, BinaryIO]:
-    """Our ends of the pipes, out of reach of libraries that read stdin or print to stdout."""
-    requests: BinaryIO | wire.DescriptorStream
-    requests = wire.DescriptorStream(os.dup(0)) if wire.PASSES_DESCRIPTORS else os.fdopen(os.dup(0), "rb")
-    answers = os.fdopen(os.dup(1), "wb")
-    null = os.open(os.devnull, os.O_RDWR)
-    os.dup2(null, 0)
-    os.dup2(2, 1)
-    os.close(null)
-    return requests, answers
 
 
 @contextlib.contextmanager

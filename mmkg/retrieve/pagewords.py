@@ -101,9 +101,13 @@ def join(
     standing = np.full(len(pages), -1, dtype=np.int64)
     standing[at[first]] = base.units[first]
     missing = best[standing[best] < 0]
-    for page in missing.tolist():
-        units = np.flatnonzero(pages.of == page) if mask is None else np.flatnonzero((pages.of == page) & mask)
-        standing[page] = units[int(np.argmax(words[units]))]
+    if len(missing):
+        lacks = np.zeros(len(pages) + 1, dtype=bool)  # the last place is that of no page, -1
+        lacks[missing] = True
+        held = np.flatnonzero(lacks[pages.of] if mask is None else lacks[pages.of] & mask)
+        held = held[np.lexsort((held, -words[held], pages.of[held]))]
+        on, first = np.unique(pages.of[held], return_index=True)
+        standing[on] = held[first]
     units = np.concatenate([base.units, standing[missing]])
     joined = np.concatenate([1.0 / (K + own) + bonus, WEIGHT / (K + 1.0 + place[missing])])
     order = np.argsort(-joined, kind="stable")

@@ -50,6 +50,10 @@ class FolderComing:
     def __init__(self, writer: FolderWriter) -> None:
         self._writer, self._ledger = writer, writer.ledger
 
+    def _tables(self) -> tuple[str, ...]:
+        """Where output may lie."""
+        return ("output", "coming") if _there(self._ledger) else ("output",)
+
     def begin(self) -> None:
         """Make room for rows."""
         with self._ledger.transaction("coming-begun"):
@@ -76,7 +80,7 @@ class FolderComing:
     def keys(self, keys: Collection[bytes], space: str) -> set[bytes]:
         """Those of these keys that have output in a space, kept or coming."""
         found = set()
-        for table in ("output", "coming") if _there(self._ledger) else ("output",):
+        for table in self._tables():
             sql = f"SELECT key FROM {table} WHERE space = ? AND key IN {{in}}"
             found |= {bytes(k) for (k,) in self._ledger.rows_in(sql, set(keys), (space,))}
         return found
@@ -84,7 +88,7 @@ class FolderComing:
     def count(self, space: str) -> int:
         """How many units and pictures have output in a space, kept or coming."""
         n = 0
-        for table in ("output", "coming") if _there(self._ledger) else ("output",):
+        for table in self._tables():
             sql = f"SELECT count(*) FROM {table} WHERE space = ? AND key NOT IN (?, ?)"
             n += int((self._ledger.one(sql, (space, PROBES_KEY, PROMPTS_KEY)) or (0,))[0])
         return n
@@ -102,7 +106,7 @@ class FolderComing:
 
     def lacking(self, space: str) -> list[str]:
         """Documents, visible or to come, with a unit that has words but no output in a space, kept or coming; a list of all."""
-        tables = ("output", "coming") if _there(self._ledger) else ("output",)
+        tables = self._tables()
         absent = " ".join(f"AND NOT EXISTS (SELECT 1 FROM {t} o WHERE o.key = u.key AND o.space = ?)" for t in tables)
         rows = self._ledger.rows(
             f"SELECT d.id FROM document d WHERE NOT ({PARTLY}) "

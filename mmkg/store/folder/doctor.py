@@ -269,8 +269,7 @@ def _fix(writer: FolderWriter, problems: list[Problem]) -> Callable[[Problem], b
     blobs = [p for p in problems if p.kind in ("blob-missing", "blob-damaged")]
     restored = {p.id for p in blobs if restore(writer, p.id)}
     if "blob-unreferenced" in kinds:
-        wanted = all_blobs(writer.ledger)
-        writer.blobs.delete([sha for sha in writer.blobs.all() if sha not in wanted])
+        writer.sweep_blobs()
         mended.add("blob-unreferenced")
     rebuilt = {k for k in kinds if k.startswith(("graph-", "index-", "unit-", "vector-", "derived-"))}
     rebuilt |= kinds & {"file-missing", "file-damaged", "space-differs"}
