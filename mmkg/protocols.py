@@ -275,14 +275,37 @@ class Statistics:
     frequencies: Mapping[str, int]
 
 
+@dataclass(frozen=True, slots=True)
+class PageHit:
+    """A page that holds index terms of a question. units: ids of all its units. counts: term -> how often. length: all its terms."""
+
+    units: tuple[str, ...]
+    counts: Mapping[str, int]
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class PageWords:
+    """The pages that hold most of a question's index terms, of documents of several pages. statistics: of all such pages, each
+    counted as a unit is elsewhere; None where the base has none."""
+
+    hits: Sequence[PageHit] = ()
+    statistics: Statistics | None = None
+
+
 @runtime_checkable
 class PartialView(Protocol):
     """An IndexView made for one question of what lies around it: postings, and maybe units, are a part of the base's.
 
-    entity_unit_df and entity_df are those of the whole base, and `statistics` says the rest.
+    entity_unit_df and entity_df are those of the whole base, and `statistics` says the rest. page_words: of the question.
     """
 
     statistics: Statistics
+    page_words: PageWords
+
+    def unit_pages(self) -> Sequence[tuple[str, int]]:
+        """(id, page) of the units here that lie on a page of a document of several."""
+        ...
 
 
 class QuestionViews(Protocol):

@@ -24,7 +24,7 @@ from mmkg.extract.names import NameExtractor
 from mmkg.ingest.pool import ParserPool
 from mmkg.kb import KnowledgeBase
 from mmkg.testing.encoders import HashingEncoder
-from mmkg.testing.hostile_files import pdf, stream
+from mmkg.testing.pdf_files import pages_pdf
 
 
 def resident() -> tuple[int, int]:
@@ -73,23 +73,14 @@ class Peak:
 
 
 def long_pdf(n: int) -> bytes:
-    objects = {1: b"<< /Type /Catalog /Pages 2 0 R >>", 3: b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>"}
-    kids = []
-    for k in range(n):
-        lines = b"".join(
+    return pages_pdf(
+        b"".join(
             b"BT /F1 11 Tf 72 %d Td (Page %d line %d: the ship Grey Petrel left Port Ferren in 18%02d.) Tj ET\n"
             % (740 - 16 * i, k, i, k % 100)
             for i in range(40)
         )
-        page, content = 4 + 2 * k, 5 + 2 * k
-        objects[page] = (
-            b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents %d 0 R /Resources << /Font << /F1 3 0 R >> >> >>"
-            % content
-        )
-        objects[content] = stream(lines)
-        kids.append(b"%d 0 R" % page)
-    objects[2] = b"<< /Type /Pages /Kids [%s] /Count %d >>" % (b" ".join(kids), n)
-    return pdf(objects)
+        for k in range(n)
+    )
 
 
 def measure(root: Path, what: str, folder: Path, n: int, unit: str) -> None:

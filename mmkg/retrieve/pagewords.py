@@ -6,6 +6,7 @@ Pages are ranked by BM25 over all words of their units, and this list is joined 
 
 A unit that lies on no page counts as if it had a page of the same rank, so that documents with pages gain nothing over others. A page
 that no ranked unit lies on comes in by its unit with the best words. Where no document has more than one page, nothing changes.
+Over a view that holds a part of a base (protocols.PartialView) the pages are those that the server found, ranked with its counts.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from mmkg.algorithms.bm25 import bm25_scores
 from mmkg.algorithms.fusion import top
 from mmkg.algorithms.pagerank import Float64Array
 from mmkg.algorithms.terms import terms
-from mmkg.protocols import IndexView
+from mmkg.protocols import IndexView, PageWords, PartialView
 from mmkg.retrieve.walk import DEPTH, Mask, RankedList
 
 K, WEIGHT = 10, 0.5
@@ -38,8 +39,11 @@ class Pages:
     length: npt.NDArray[np.int64]
 
     @classmethod
-    def of_view(cls, view: IndexView, placed: Iterable[tuple[str, int]]) -> Pages:
-        """placed: (unit id, page) of the units that lie on a page. Documents with one page have none. O(units on pages)."""
+    def of_view(cls, view: IndexView, placed: Iterable[tuple[str, int]], *, least: int = 2) -> Pages:
+        """placed: (unit id, page) of the units that lie on a page. Documents with fewer than `least` pages here have none.
+
+        O(units on pages).
+        """
         if not (placed := list(placed)):
             return cls(np.full(view.n_units, -1, dtype=np.int64), np.zeros(0, dtype=np.int64))
         ids, numbers = zip(*placed, strict=True)
@@ -50,7 +54,7 @@ class Pages:
         if len(units):
             distinct = np.unique(at, axis=0)
             documents, counts = np.unique(distinct[:, 0], return_counts=True)
-            several = np.isin(at[:, 0], documents[counts > 1])
+            several = np.isin(at[:, 0], documents[counts >= least])
             of[units[several]] = np.unique(at[several], axis=0, return_inverse=True)[1].reshape(-1)
         n = int(of.max(initial=-1)) + 1
         held = of >= 0
@@ -62,7 +66,17 @@ class Pages:
 
     def scores(self, question: str, view: IndexView, mask: Mask | None) -> Float64Array:
         """(n_pages,) BM25 over the words of each page that the mask lets through. O(postings of the question's terms)."""
+        if isinstance(view, PartialView):
+            scores = self._found_scores(question, view, view.page_words)
+        else:
+            scores = self._whole_scores(question, view)
+        if mask is not None:
+            seen = np.zeros(len(self), dtype=bool)
+            seen[self.of[mask & (self.of >= 0)]] = True
+            scores[~seen] = 0.0
+        return scores
 
+    def _whole_scores(self, question: str, view: IndexView) -> Float64Array:
         def postings(term: str) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
             units, tf = view.postings(term)
             at = self.of[units]
@@ -71,12 +85,28 @@ class Pages:
             times = np.bincount(place.reshape(-1), weights=tf[held], minlength=len(pages))
             return pages.astype(np.int32), times.astype(np.int32)
 
-        scores = bm25_scores(terms(question), postings, self.length)
-        if mask is not None:
-            seen = np.zeros(len(self), dtype=bool)
-            seen[self.of[mask & (self.of >= 0)]] = True
-            scores[~seen] = 0.0
-        return scores
+        return bm25_scores(terms(question), postings, self.length)
+
+    def _found_scores(self, question: str, view: IndexView, found: PageWords) -> Float64Array:
+        """Of the pages that hold a unit here; 0 for those that were not found."""
+        if found.statistics is None:
+            return np.zeros(len(self))
+        lengths = np.maximum(self.length, 1)
+        held: dict[str, dict[int, int]] = {}
+        for hit in found.hits:
+            page = max((int(self.of[u]) for u in view.units_by_id(hit.units) if u >= 0), default=-1)
+            if page >= 0:
+                lengths[page] = hit.length
+                for term, times in hit.counts.items():
+                    held.setdefault(term, {})[page] = times
+
+        def postings(term: str) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+            rows = sorted(held.get(term, {}).items())
+            table = np.array(rows, dtype=np.int32).reshape(-1, 2)
+            return table[:, 0], table[:, 1]
+
+        s = found.statistics
+        return bm25_scores(terms(question), postings, lengths, whole=(s.n_worded, s.mean_length, s.frequencies))
 
 
 def join(

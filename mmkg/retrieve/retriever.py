@@ -59,7 +59,7 @@ class HybridRetriever:
     fields: of pictures and sounds, where questions are brought into their spaces. encode: texts -> (n, dim) float32, the same space, for
     passes; rankers: what orders their pools. Without either, or without vectors in the base, every effort is 0.
     mend: misspelt words of a question are put right.
-    pages: (id, page) of the units that lie on one, asked for once; None leaves the words of whole pages out.
+    pages: (id, page) of the units that lie on one, asked for once; None leaves the words of whole pages out. A PartialView brings its own.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class HybridRetriever:
         pages: Callable[[], Iterable[tuple[str, int]]] | None = None,
     ) -> None:
         self.view = view
-        self._placed = None if isinstance(view, PartialView) else pages
+        self._placed = view.unit_pages if isinstance(view, PartialView) else pages
         self._pages: Pages | None = None
         whole = (view.statistics.n_units, view.entity_unit_df) if isinstance(view, PartialView) else None
         self.graph = WalkGraph(view.mentions, view.title_share, whole=whole)
@@ -93,6 +93,7 @@ class HybridRetriever:
 
     def over(self, view: IndexView) -> HybridRetriever:
         """The same over a view that differs only in what its searches see: another question's, with the same units and graph."""
+        self._paged()  # once for all views
         other = copy.copy(self)
         other.view = view
         other.fields = Fields(view, self.fields.all)
@@ -214,7 +215,8 @@ class HybridRetriever:
     def _paged(self) -> Pages:
         """The pages of the view, looked up at the first question."""
         if self._pages is None:
-            self._pages = Pages.of_view(self.view, self._placed() if self._placed is not None else ())
+            placed = self._placed() if self._placed is not None else ()
+            self._pages = Pages.of_view(self.view, placed, least=1 if isinstance(self.view, PartialView) else 2)
         return self._pages
 
     def _inquiry(self, found: _Found) -> Inquiry:

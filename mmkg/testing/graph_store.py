@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -62,6 +63,11 @@ def dump(store: GraphStore) -> tuple[list[str], list[str]]:
         for e in store.edges()
     )
     return nodes, edges
+
+
+def graph_digest(store: GraphStore) -> str:
+    """64 hex digits of everything in a graph."""
+    return hashlib.sha256(json.dumps(dump(store)).encode()).hexdigest()
 
 
 def expected(delta: GraphDelta) -> tuple[list[str], list[str]]:

@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 
 from mmkg.testing import office_files
+from mmkg.testing.pdf_files import one_page, pdf, stream
 
 Bomb = tuple[str, Callable[[], bytes]]
 
@@ -47,44 +48,6 @@ def docx(body: str | bytes, parts: Mapping[str, str | bytes] | None = None) -> b
         for name, data in (parts or {}).items():
             archive.writestr(name, data)
     return out.getvalue()
-
-
-def pdf(objects: Mapping[int, bytes], *, root: int = 1) -> bytes:
-    """A PDF of numbered objects (the bytes between obj and endobj), with a cross-reference table."""
-    out = bytearray(b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n")
-    places = {}
-    for number, body in sorted(objects.items()):
-        places[number] = len(out)
-        out += b"%d 0 obj\n%s\nendobj\n" % (number, body)
-    start, count = len(out), max(objects) + 1
-    out += b"xref\n0 %d\n0000000000 65535 f \n" % count
-    for number in range(1, count):
-        out += b"%010d 00000 n \n" % places[number] if number in places else b"0000000000 65535 f \n"
-    out += b"trailer\n<< /Size %d /Root %d 0 R >>\nstartxref\n%d\n%%%%EOF\n" % (count, root, start)
-    return bytes(out)
-
-
-def stream(data: bytes, head: bytes = b"", *, deflated: bool = False) -> bytes:
-    """A PDF stream object. deflated: data is compressed already."""
-    filters = b" /Filter /FlateDecode" if deflated else b""
-    return b"<< /Length %d%s %s >>\nstream\n%s\nendstream" % (len(data), filters, head, data)
-
-
-def one_page(
-    content: bytes, *, resources: bytes = b"", more: Mapping[int, bytes] | None = None, page: bytes = b""
-) -> bytes:
-    """A PDF of one page with this content stream object (number 4), font F1, and further objects from number 6."""
-    return pdf(
-        {
-            1: b"<< /Type /Catalog /Pages 2 0 R >>",
-            2: b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
-            3: b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents 4 0 R %s /Resources << /Font << /F1 5 0 R >> %s >> >>"
-            % (page, resources),
-            4: content,
-            5: b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
-            **(more or {}),
-        }
-    )
 
 
 def deflate_repeated(block: bytes, times: int) -> bytes:

@@ -6,7 +6,8 @@ In each, FILE stands for the path of a file whose content must not be read, and 
 from __future__ import annotations
 
 from mmkg.testing import office_files
-from mmkg.testing.hostile_files import R, W, docx, one_page, pdf, stream
+from mmkg.testing.hostile_files import R, W, docx
+from mmkg.testing.pdf_files import one_page, pdf, stream
 
 _REL = "http://schemas.openxmlformats.org/officeDocument/2006/relationships/"
 _PKG = "http://schemas.openxmlformats.org/package/2006/relationships"

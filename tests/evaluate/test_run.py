@@ -14,6 +14,7 @@ from mmkg.evaluate.corpus import captioned, catalogue
 from mmkg.evaluate.datasets import Dataset, Passage, Picture, load
 from mmkg.evaluate.run import evaluate
 from mmkg.testing.encoders import HashingEncoder
+from mmkg.testing.pdf_files import written_pdf
 
 CORPUS = [
     {"id": "p1", "title": "Zed", "text": "Zed is a boat built by Ona Mole."},
@@ -151,39 +152,13 @@ def test_a_caption_in_the_file_leaves_the_pixels(tmp_path):
         assert (name, image.format, image.text["Description"]) == ("y.png", "PNG", words)
 
 
-def pdf_page(words):
-    """A one-page content stream of one line of words."""
-    return f"BT /F1 18 Tf 40 700 Td ({words}) Tj ET".encode()
-
-
-def pdf(pages):
-    """A small PDF with a line of text on each page."""
-    objects = [b"<< /Type /Catalog /Pages 2 0 R >>", b"", b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>"]
-    kids = []
-    for words in pages:
-        stream = pdf_page(words)
-        objects.append(b"<< /Length %d >>\nstream\n%s\nendstream" % (len(stream), stream))
-        content = len(objects)
-        objects.append(
-            b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents %d 0 R "
-            b"/Resources << /Font << /F1 3 0 R >> >> >>" % content
-        )
-        kids.append(b"%d 0 R" % len(objects))
-    objects[1] = b"<< /Type /Pages /Kids [%s] /Count %d >>" % (b" ".join(kids), len(kids))
-    out, places = b"%PDF-1.4\n", []
-    for number, body in enumerate(objects, 1):
-        places.append(len(out))
-        out += b"%d 0 obj\n%s\nendobj\n" % (number, body)
-    table = b"".join(b"%010d 00000 n \n" % p for p in places)
-    head = b"xref\n0 %d\n0000000000 65535 f \n%s" % (len(objects) + 1, table)
-    return out + head + b"trailer << /Size %d /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF" % (len(objects) + 1, len(out))
-
-
 def test_pages_of_files(tmp_path, measure):
     folder = tmp_path / "reports"
     (folder / "pdf").mkdir(parents=True)
-    (folder / "pdf" / "a.pdf").write_bytes(pdf(["Harbour dues rose in Tern.", "The lamp was lit at dusk."]))
-    (folder / "pdf" / "b.pdf").write_bytes(pdf(["Nets are mended in winter.", "The lamp was sold in spring."]))
+    (folder / "pdf" / "a.pdf").write_bytes(written_pdf([["Harbour dues rose in Tern."], ["The lamp was lit at dusk."]]))
+    (folder / "pdf" / "b.pdf").write_bytes(
+        written_pdf([["Nets are mended in winter."], ["The lamp was sold in spring."]])
+    )
     write(folder / "documents.jsonl", [{"id": n, "file": f"pdf/{n}.pdf", "pages": 2} for n in "ab"])
     pages = [{"id": f"{n}-p{i:03d}", "title": "", "text": "", "doc_id": n, "page": i} for n in "ab" for i in (0, 1)]
     write(folder / "corpus.jsonl.gz", pages)

@@ -15,7 +15,8 @@ import pytest
 from mmkg.config import Limits
 from mmkg.errors import NotFoundError
 from mmkg.store.folder.doctor import is_problem
-from mmkg.testing.hostile_files import deflate_repeated, one_page, stream, zip_entry
+from mmkg.testing.hostile_files import deflate_repeated, zip_entry
+from mmkg.testing.pdf_files import one_page, stream
 
 GALE = b"# Perpetua Gale\n\nPerpetua Gale kept the Pellworth Gauge from 1951.\n"
 QUARRIE = b"Anselm Quarrie built the Pellworth Gauge in Harrow Bay.\n"

@@ -18,7 +18,7 @@ from mmkg.retrieve.pages import PageReranker
 from mmkg.schema import PAGE_MARK, page_space
 from mmkg.store.folder.doctor import is_problem
 from mmkg.testing.encoders import HashingEncoder
-from mmkg.testing.hostile_files import pdf, stream
+from mmkg.testing.pdf_files import pages_pdf
 
 COLOURS = {"red": (1.0, 0.0, 0.0), "green": (0.0, 1.0, 0.0), "blue": (0.0, 0.0, 1.0)}
 
@@ -54,20 +54,12 @@ class Colours:
 
 def report(*pages: tuple[str, str]) -> bytes:
     """A PDF with a line of words and a painted square on each page."""
-    kids, objects = (
-        [],
-        {1: b"<< /Type /Catalog /Pages 2 0 R >>", 3: b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>"},
+    return pages_pdf(
+        "{:g} {:g} {:g} rg 60 200 480 400 re f 0 g BT /F1 16 Tf 40 740 Td ({}) Tj ET".format(
+            *COLOURS[c], words
+        ).encode()
+        for words, c in pages
     )
-    for i, (words, colour) in enumerate(pages):
-        paint = "{:g} {:g} {:g} rg 60 200 480 400 re f 0 g ".format(*COLOURS[colour])
-        objects[4 + 2 * i] = stream(f"{paint}BT /F1 16 Tf 40 740 Td ({words}) Tj ET".encode())
-        objects[5 + 2 * i] = (
-            b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents %d 0 R "
-            b"/Resources << /Font << /F1 3 0 R >> >> >>" % (4 + 2 * i)
-        )
-        kids.append(b"%d 0 R" % (5 + 2 * i))
-    objects[2] = b"<< /Type /Pages /Kids [%s] /Count %d >>" % (b" ".join(kids), len(kids))
-    return pdf(objects)
 
 
 LAMPS = "The lamps of the harbour are painted in the spring by the keepers of the tower."

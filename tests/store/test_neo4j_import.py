@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from mmkg.errors import ConfigError
@@ -10,10 +12,11 @@ from mmkg.store.folder.engine import KGLiteStore
 from mmkg.store.neo4j.address import Neo4jAddress
 from mmkg.store.neo4j.connection import Connection
 from mmkg.store.neo4j.graph import Neo4jGraph
-from mmkg.testing.graph_store import dump, make_edge, make_node, small_graph
+from mmkg.testing.graph_store import dump, graph_digest, make_edge, make_node, small_graph
 from mmkg.testing.random_cypher import random_graph
 from mmkg.types import GraphDelta
 
+DEMO = Path(__file__).resolve().parents[2] / "data" / "demo" / "files"
 ODD = GraphDelta(
     nodes=(
         make_node("c9", text='a "quoted", word;\nand a line\\', kind="", order=7),
@@ -47,9 +50,20 @@ def test_files_and_their_heads(store, tmp_path) -> None:
         export(store, tmp_path / "other", format="neo4j-admin")
 
 
+@pytest.fixture
+def base(make_kb):
+    """The graph of a base of real files."""
+    with make_kb() as kb:
+        for name in ("korvane-light.md", "keepers.csv", "roster-of-boats-1920.pdf", "relief-boats.html"):
+            kb.add(DEMO / name)
+        yield kb._read().graph
+
+
 @pytest.mark.neo4j
 @pytest.mark.slow
-def test_the_import_tool_makes_the_same_graph(store, tmp_path, neo4j_script, monkeypatch) -> None:
+@pytest.mark.parametrize("which", ["store", "base"])
+def test_the_import_tool_makes_the_same_graph(which, request, tmp_path, neo4j_script, monkeypatch) -> None:
+    store = request.getfixturevalue(which)
     export(store, tmp_path / "out", format="neo4j-admin")
     home = tmp_path / "home"
     try:
@@ -66,6 +80,7 @@ def test_the_import_tool_makes_the_same_graph(store, tmp_path, neo4j_script, mon
         with Neo4jGraph(Connection(Neo4jAddress.parse(server.uri))) as graph:
             for here, there in zip(dump(store), dump(graph), strict=True):
                 assert set(here) ^ set(there) == set()
+            assert graph_digest(graph) == graph_digest(store)
             assert (
                 graph.query("MATCH (u:Unit) RETURN count(u) AS n").rows
                 == store.query("MATCH (u:Unit) RETURN count(u) AS n").rows

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from mmkg.errors import ConfigError, StoreError
+from mmkg.retrieve.pagewords import PAGE
 from mmkg.store.folder.doctor import is_problem
 from mmkg.store.neo4j.address import Neo4jAddress
+from mmkg.testing.pdf_files import written_pdf
 
 pytestmark = pytest.mark.neo4j
 
@@ -65,6 +67,59 @@ def test_the_same_evidence_from_the_servers_indexes(open_kb, files, tmp_path) ->
     segments = [p for p in local.rglob("*.seg") if "-walk" in str(p)]
     assert segments, "the walk's arrays are kept"
     assert not [p for p in indexes.doctor() if is_problem(p)]
+
+
+PAGES = (
+    ("Dues of the harbour.", "Two pence a ton were asked.", "Herring paid nothing."),
+    ("Lamps of the tower.", "Oil came by the boat of Ada Lovelace.", "A keeper trimmed them at dusk."),
+    ("Boats of the island.", "Oil and herring came in spring.", "The keeper counted the dues."),
+)
+
+
+def test_words_of_whole_pages_are_found_by_the_servers_index(open_kb, files, write) -> None:
+    write("ledger.pdf", written_pdf(PAGES))
+    write("single.pdf", written_pdf(PAGES[:1]))
+    indexes, frontier = open_kb(search="indexes"), open_kb(search="indexes", walk_mentions=1)
+    indexes.add(files)
+    for question in (
+        "Which keeper asked for dues of herring and oil?",
+        "lamps, oil and a keeper",
+        "violins of Vienna",
+    ):
+        arrays = open_kb(search="arrays").retriever()
+        whole = arrays.rank(question, k=5)
+        want = arrays.view.unit_ids(whole.lists[PAGE].units.tolist())
+        assert len(want) == (0 if question.startswith("violins") else len(set(want)))
+        for kb in (indexes, frontier):
+            asked, retriever = kb._on_indexes().prepared_for(question)
+            got = retriever.rank(asked, k=5)
+            assert retriever.view.unit_ids(got.lists[PAGE].units.tolist()) == want
+            assert retriever.view.unit_ids(got.units.tolist()) == arrays.view.unit_ids(whole.units.tolist())
+    run = indexes._read().connection.execute
+    run("MATCH (p:_Page) WITH p ORDER BY p._id LIMIT 1 SET p._terms = 'nothing'")
+    run("CREATE (:_Page {_id: 'x#1', _document: 'gone', _terms: 'oil', _n_terms: 1, _units: ['x']})")
+    assert {p.kind for p in indexes.doctor() if is_problem(p)} == {"unit-not-in-postings", "index-unit-without-row"}
+    assert all(p.fixed for p in indexes.doctor(fix=True) if is_problem(p))
+    assert not [p for p in indexes.doctor() if is_problem(p)]
+    indexes.remove("ledger.pdf")
+    assert indexes._read().connection.rows("MATCH (p:_Page) RETURN count(*) AS n") == [{"n": 0}]
+
+
+def test_indexes_of_an_older_version_are_filled_again(open_kb, files, write) -> None:
+    write("ledger.pdf", written_pdf(PAGES))
+    kb = open_kb(search="indexes")
+    kb.add(files)
+    run = kb._read().connection.execute
+    run("MATCH (p:_Page) DELETE p")
+    run("MATCH (u:_Unit) REMOVE u._page")
+    run("MATCH (d:_Document) SET d._searchable = true")
+    run("MATCH (s:_Store {_name: 'base'}) SET s._search = 'ready'")
+    with pytest.raises(StoreError, match="mmkg add"):
+        open_kb(search="indexes").search("Ada Lovelace")
+    kb = open_kb(search="indexes")
+    kb.add(files)
+    assert found(kb) == found(open_kb(search="arrays"))
+    assert not [p for p in kb.doctor() if is_problem(p)]
 
 
 def test_a_small_budget_still_finds_what_is_near(open_kb, files) -> None:

@@ -258,7 +258,7 @@ def _delete_units(tx: Runner, ids: Sequence[str], *, keep: Set[str] = frozenset(
     ).data()
     hashes = {*ids, *(row["media"] for row in units if row["media"])}
     keys = {row["key"] for row in units if row["key"]}
-    for label in ("_Unit", "_Sentence"):
+    for label in ("_Unit", "_Sentence", "_Page"):
         tx.run(f"UNWIND $ids AS i MATCH (n:{label} {{_document: i}}) DELETE n", ids=list(ids)).consume()
     keys -= keep | _present(tx, "MATCH (n:_Unit {_key: i})", keys)
     hashes -= keep | _present(tx, "MATCH (n:_Document {_id: i})", hashes)

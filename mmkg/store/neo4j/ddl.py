@@ -18,6 +18,7 @@ HIDDEN = {
     "_Alias": "_id",
     "_Heard": "_id",
     "_Sentence": "_id",
+    "_Page": "_id",
     "_Bucket": "_id",
     "_Store": "_name",
 }
@@ -28,6 +29,7 @@ FULLTEXT = {
     "mmkg_anchors": ("_Unit", "_anchors"),
     "mmkg_words": ("_Source", "_words"),
     "mmkg_terms": ("_Unit", "_terms"),
+    "mmkg_pages": ("_Page", "_terms"),
 }
 """Lists of words as one string each: a list property has no index for its members, Lucene has."""
 
@@ -48,6 +50,7 @@ _INDEXES = (
     ("_Coming", "_key"),
     ("_Heard", "_recording"),
     ("_Sentence", "_document"),
+    ("_Page", "_document"),
     ("_Bucket", "_key"),
 )
 

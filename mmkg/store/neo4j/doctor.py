@@ -155,9 +155,10 @@ def _check_search(writer: ServerWriter) -> Iterator[Problem]:
         for kind, unit in writer.search.differences(row["id"]):
             yield Problem(kind=kind, id=unit, detail="the server's search index is not what the facts mean")
     known = {row["id"] for row in rows}
-    for row in writer.connection.rows("MATCH (s:_Sentence) RETURN DISTINCT s._document AS id ORDER BY id"):
-        if row["id"] not in known and writer.state(row["id"]) is None:
-            yield Problem(kind="index-unit-without-row", id=row["id"], detail="sentences of a document that is gone")
+    for label, what in (("_Sentence", "sentences"), ("_Page", "pages")):
+        for row in writer.connection.rows(f"MATCH (s:{label}) RETURN DISTINCT s._document AS id ORDER BY id"):
+            if row["id"] not in known and writer.state(row["id"]) is None:
+                yield Problem(kind="index-unit-without-row", id=row["id"], detail=f"{what} of a document that is gone")
 
 
 # ---- mending ----

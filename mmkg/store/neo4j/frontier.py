@@ -19,7 +19,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from mmkg.algorithms.pagerank import HUB_FLOOR, HUB_SHARE
-from mmkg.protocols import FloatArray, IndexView, IntArray, Statistics
+from mmkg.protocols import FloatArray, IndexView, IntArray, PageWords, Statistics
 from mmkg.store.derivation import load_derivation, mention_totals
 from mmkg.store.neo4j.connection import Connection
 from mmkg.store.neo4j.rows import derived_text
@@ -32,10 +32,12 @@ _FANOUT = 60
 _HOLDERS = 100
 """Units fetched around one entity: those that have it as a title first, then by count."""
 _NEAR_UNITS, _NEAR_SENTENCES, _SEED_SENTENCES = 100, 400, 10
+_PAGES = 20
+"""Pages whose units are all fetched, those with most of the question's words first."""
 _DAMPING, _SENTENCE_WEIGHT = 0.5, 0.3
 
 _UNITS = (
-    "UNWIND $ids AS i MATCH (u:_Unit {_id: i}) WHERE u._visible RETURN i AS id, u._document AS document, "
+    "UNWIND $ids AS i MATCH (u:_Unit {_id: i}) WHERE u._visible RETURN i AS id, u._document AS document, u._page AS page, "
     "u._modality AS modality, u._n_terms AS terms, u._n_sentences AS sentences, u._derived AS derived"
 )
 _AROUND = (
@@ -47,9 +49,11 @@ _AROUND = (
 
 @dataclass(frozen=True, slots=True)
 class _Unit:
-    """A unit as the frontier knows it. mentions: entity -> (count, share of the title that names it or 0)."""
+    """A unit as the frontier knows it. page: where the document has several. mentions: entity -> (count, share of the title that
+    names it or 0)."""
 
     document: str
+    page: int | None
     modality: int
     n_terms: int
     n_sentences: int
@@ -74,7 +78,7 @@ class FrontierViews:
 
     def lookup(self) -> IndexView:
         """A view without units."""
-        return FrontierView(self, {}, {}, self._statistics(()), [], {})
+        return FrontierView(self, {}, {}, self._statistics(()), [], {}, PageWords())
 
     def around(
         self,
@@ -87,7 +91,7 @@ class FrontierViews:
         """The view for a question."""
         asked = sorted(set(terms))
         words = self._indexes.words(asked, CANDIDATES) if asked else {}
-        files = self._file_units(file_words)
+        files, pages = self._file_units(file_words), self._indexes.pages(asked)
         first: dict[str, None] = dict.fromkeys(list(words)[: self._budget // 3])
         near: list[Near] = []
         for space, vector in (vectors or {}).items():
@@ -95,11 +99,11 @@ class FrontierViews:
             sentences = self._indexes.nearest(space, vector, _NEAR_SENTENCES, sentences=True)
             near = near or sentences[:_SEED_SENTENCES]
             first.update(dict.fromkeys(n.unit for n in (*units, *sentences)))
-        for units_of in files.values():
+        for units_of in (*files.values(), *(hit.units for hit in pages.hits[:_PAGES])):
             first.update(dict.fromkeys(units_of))
         held = self.units(list(first)[: self._budget])
         held = self._grown(held, self._seeds(entities, near, held))
-        return FrontierView(self, held, words, self._statistics(asked), self._spaces, files)
+        return FrontierView(self, held, words, self._statistics(asked), self._spaces, files, pages)
 
     # ---- growing ----
 
@@ -181,6 +185,7 @@ class FrontierViews:
             mentions = {e: (max(n, 1), share) for e, (n, share) in mention_totals(derived).items()}
             out[row["id"]] = _Unit(
                 row["document"],
+                row["page"],
                 row["modality"] or 0,
                 row["terms"] or 0,
                 row["sentences"] or 0,
@@ -274,11 +279,13 @@ class FrontierView(ServerSearches):
         statistics: Statistics,
         spaces: Sequence[str],
         files: Mapping[str, Sequence[str]],
+        pages: PageWords,
     ) -> None:
         numbers = _Numbers(units)
         super().__init__(views.indexes, numbers, words, spaces, tuple(statistics.frequencies))
         self._views, self._files, self._table = views, files, numbers
-        self.statistics, self.generation = statistics, views.generation
+        self.statistics, self.page_words, self.generation = statistics, pages, views.generation
+        self._placed = [(id_, row.page) for id_, row in units.items() if row.page is not None]
         self.n_units, self.sentence_unit = numbers.n_units, numbers.sentence_unit
         rows = [units[i] for i in numbers.ids]
         documents = {d: i for i, d in enumerate(dict.fromkeys(row.document for row in rows))}
@@ -345,6 +352,10 @@ class FrontierView(ServerSearches):
     def is_title(self, canonical: Sequence[str]) -> list[bool]:
         """Whether each canonical form is a title form of a visible document or heading."""
         return self._views.is_title(canonical)
+
+    def unit_pages(self) -> Sequence[tuple[str, int]]:
+        """(id, page) of the units here that lie on a page of a document of several."""
+        return self._placed
 
     def unit_ids(self, units: Sequence[int]) -> list[str]:
         """Ids of units."""

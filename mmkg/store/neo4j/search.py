@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import threading
-from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mmkg.errors import StoreError
-from mmkg.protocols import FloatArray
+from mmkg.protocols import FloatArray, PageHit, PageWords, Statistics
 from mmkg.store.neo4j.connection import Connection
 from mmkg.store.neo4j.ddl import vector_index
 from mmkg.store.neo4j.searchrows import READY, SearchRows
@@ -27,6 +27,9 @@ _SPARE = 10
 _COUNTED = 24
 """Terms that are counted one by one; of more (the spellings near a word) a lower bound is enough."""
 _SAMPLE = 300
+_PAGES = 200
+"""Pages that full text brings for the words of a question; their order is made by the retriever, from whole counts."""
+_UNITS, _OF_PAGES = "mmkg_terms", "mmkg_pages"
 _LONGEST_TERM = 200
 
 
@@ -79,7 +82,8 @@ class SearchIndexes:
         self.connection = connection
         rows = connection.rows("SHOW VECTOR INDEXES YIELD name WHERE name STARTS WITH 'mmkg' RETURN name")
         self._indexes = {row["name"] for row in rows}
-        self._frequencies: Kept[str, int] = Kept(50_000)
+        self._frequencies: Kept[tuple[str, str], int] = Kept(50_000)
+        self._page_totals: tuple[int, int, float] | None = None
         self._vectors: Kept[tuple[str, str], npt.NDArray[np.float16]] = Kept(20_000)
 
     # ---- words ----
@@ -96,29 +100,62 @@ class SearchIndexes:
             k=k,
         )
         wanted = set(terms)
-        out: dict[str, dict[str, int]] = {}
-        for row in rows:
-            held: dict[str, int] = {}
-            for term in row["terms"].split(" "):
-                if term in wanted:
-                    held[term] = held.get(term, 0) + 1
-            out[row["id"]] = held
-        return out
+        return {row["id"]: _counts(row["terms"], wanted) for row in rows}
+
+    def pages(self, terms: Sequence[str]) -> PageWords:
+        """The pages that hold most of the index terms (by Lucene's BM25), with counts of all pages."""
+        n_pages, worded, mean = self._pages()
+        query = _any_of(terms)
+        if not n_pages or not query:
+            return PageWords()
+        rows = self.connection.rows(
+            f"CALL db.index.fulltext.queryNodes('{_OF_PAGES}', $q, {{limit: $k}}) YIELD node "
+            "WITH node WHERE EXISTS { MATCH (:_Document {_id: node._document, _state: 'visible'}) } "
+            "RETURN node._units AS units, node._terms AS terms, node._n_terms AS n",
+            q=query,
+            k=_PAGES,
+        )
+        wanted = set(terms)
+        hits = [PageHit(tuple(row["units"]), _counts(row["terms"], wanted), row["n"]) for row in rows]
+        known = self._frequencies.get([(_OF_PAGES, t) for t in sorted(wanted)], self._counted)
+        frequencies = {t: n for (_, t), n in known.items()}
+        return PageWords(hits, Statistics(n_units=n_pages, n_worded=worded, mean_length=mean, frequencies=frequencies))
+
+    def unit_pages(self) -> list[tuple[str, int]]:
+        """(id, page) of the visible units that lie on a page of a document of several. O(these units)."""
+        if not self._pages()[0]:
+            return []
+        text = "MATCH (u:_Unit) WHERE u._visible AND u._page IS NOT NULL RETURN u._id AS id, u._page AS page"
+        return [(row["id"], row["page"]) for row in self.connection.rows(text)]
+
+    def _pages(self) -> tuple[int, int, float]:
+        """Visible pages, those with words, and their mean length."""
+        if self._page_totals is None:
+            row = self.connection.rows(
+                "MATCH (p:_Page) WHERE EXISTS { MATCH (:_Document {_id: p._document, _state: 'visible'}) } "
+                "RETURN count(*) AS n, sum(p._n_terms) AS total, sum(CASE WHEN p._n_terms > 0 THEN 1 ELSE 0 END) AS worded"
+            )[0]
+            self._page_totals = row["n"], row["worded"], row["total"] / max(row["worded"], 1)
+        return self._page_totals
 
     def frequencies(self, terms: Sequence[str]) -> list[int]:
         """How many units hold each index term, staged ones included; of many terms at once, at least so many."""
-        fetch = self._counted if len(set(terms)) <= _COUNTED else self._sampled
-        found = self._frequencies.get(terms, fetch) if fetch == self._counted else self._sampled(list(terms))
+        if len(set(terms)) <= _COUNTED:
+            known = self._frequencies.get([(_UNITS, t) for t in terms], self._counted)
+            return [known.get((_UNITS, t), 0) for t in terms]
+        found = self._sampled(list(terms))
         return [found.get(t, 0) for t in terms]
 
-    def _counted(self, terms: list[str]) -> dict[str, int]:
+    def _counted(self, wanted: list[tuple[str, str]]) -> dict[tuple[str, str], int]:
+        """(full-text index, term) -> how many rows hold it."""
         text = (
-            "UNWIND $terms AS t CALL (t) { CALL db.index.fulltext.queryNodes('mmkg_terms', t[1]) YIELD node "
-            "RETURN count(*) AS n } RETURN t[0] AS term, n"
+            "UNWIND $terms AS t CALL (t) { CALL db.index.fulltext.queryNodes(t[0], t[2]) YIELD node "
+            "RETURN count(*) AS n } RETURN t[0] AS index, t[1] AS term, n"
         )
-        pairs = [[t, q] for t in terms if (q := _any_of([t]))]
-        found = {row["term"]: row["n"] for row in self.connection.rows(text, terms=pairs)} if pairs else {}
-        return {t: found.get(t, 0) for t in terms}
+        asked = [[index, t, q] for index, t in wanted if (q := _any_of([t]))]
+        rows = self.connection.rows(text, terms=asked) if asked else []
+        found = {(row["index"], row["term"]): row["n"] for row in rows}
+        return {key: found.get(key, 0) for key in wanted}
 
     def _sampled(self, terms: list[str]) -> dict[str, int]:
         out: dict[str, int] = {}
@@ -183,6 +220,11 @@ def gathered(
         if x is not None and row < len(x):
             out[i] = x[row]
     return out
+
+
+def _counts(held: str, wanted: Set[str]) -> dict[str, int]:
+    """How often each wanted term is among those of a row."""
+    return dict(Counter(term for term in held.split(" ") if term in wanted))
 
 
 def _any_of(terms: Iterable[str]) -> str:

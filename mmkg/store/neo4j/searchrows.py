@@ -1,4 +1,4 @@
-"""What Neo4j's own indexes search: index terms and vectors at the units, and at hidden rows, one a sentence.
+"""What Neo4j's own indexes search: index terms and vectors at the units, and at hidden rows, one a sentence and one a page.
 
 Kept for a base once somebody has opened it for writing with `search=indexes` in its address, or it has outgrown exported arrays.
 The rows of a document are written before its commit, so that with the commit it is found by them too.
@@ -21,16 +21,22 @@ from mmkg.store.neo4j.graph import make_schema
 from mmkg.texts import index_text
 from mmkg.types import DocumentFacts, Unit
 
-OFF, FILLING, READY = "off", "filling", "ready"
+OFF, FILLING, READY = "off", "filling", "ready 2"
+_VERSION = 2
+"""Of the rows of a document. 1 had no pages."""
 _VECTORS = 500
 """Vectors a statement: two megabytes as Bolt carries them."""
 _UNITS = 100
 _HELD = (
     "MATCH (u:_Unit {_document: $id}) RETURN u._id AS id, u._terms AS terms, u._n_terms AS n, u._modality AS modality, "
-    "u._n_sentences AS sentences, keys(u) AS keys"
+    "u._n_sentences AS sentences, u._page AS page, keys(u) AS keys"
 )
 _HELD_SENTENCES = "MATCH (s:_Sentence {_document: $id}) RETURN s._id AS id, keys(s) AS keys"
+_HELD_PAGES = (
+    "MATCH (p:_Page {_document: $id}) RETURN p._id AS id, p._terms AS terms, p._n_terms AS n, p._units AS units"
+)
 _DOCUMENTS = 20
+_LACKING = f"(d._searchable IS NULL OR d._searchable <> {_VERSION})"
 
 
 class SearchRows:
@@ -53,7 +59,7 @@ class SearchRows:
         # First the mark: what other writers stage from here on has its rows already.
         self._mark(FILLING)
         text = (
-            "MATCH (d:_Document) WHERE d._state IN ['visible', 'staged'] AND d._searchable IS NULL "
+            f"MATCH (d:_Document) WHERE d._state IN ['visible', 'staged'] AND {_LACKING} "
             f"RETURN d._id AS id ORDER BY id LIMIT {_DOCUMENTS}"
         )
         while page := [row["id"] for row in self.connection.rows(text)]:
@@ -67,7 +73,7 @@ class SearchRows:
 
     def complete(self, documents: Sequence[str]) -> None:
         """Write the rows of those of these documents that lack them, before they are seen. Nothing where they are off."""
-        text = "UNWIND $ids AS i MATCH (d:_Document {_id: i}) WHERE d._searchable IS NULL RETURN i AS id"
+        text = f"UNWIND $ids AS i MATCH (d:_Document {{_id: i}}) WHERE {_LACKING} RETURN i AS id"
         if documents and self.state() != OFF:
             self.index([row["id"] for row in self.connection.rows(text, ids=sorted(set(documents)))])
 
@@ -83,6 +89,7 @@ class SearchRows:
             for i in range(0, len(rows.units), _UNITS):
                 part = slice(i, i + _UNITS)
                 self.connection.write(lambda tx, rows=rows, part=part: rows.write(tx, part))  # type: ignore[misc]
+            self.connection.write(lambda tx, rows=rows: rows.write_pages(tx))  # type: ignore[misc]
             self.connection.write(lambda tx, document=document: _done(tx, document))  # type: ignore[misc]
 
     def index_in(self, tx: Runner, document: str) -> None:
@@ -93,6 +100,7 @@ class SearchRows:
             return
         if (rows := _Rows.of(tx, document)) is not None:
             rows.write(tx, slice(None))
+            rows.write_pages(tx)
             _done(tx, document)
 
     def differences(self, document: str) -> list[tuple[str, str]]:
@@ -105,11 +113,16 @@ class SearchRows:
         out: list[tuple[str, str]] = []
         everything = slice(None)
         for want in rows.words(everything):
-            if any(here[want["id"]][k] != want[k] for k in ("terms", "n", "modality", "sentences")):
+            if any(here[want["id"]][k] != want[k] for k in ("terms", "n", "modality", "sentences", "page")):
                 out.append(("unit-not-in-postings", want["id"]))
         expected = {row["id"] for row in rows.sentences(everything)}
         out += [("unit-not-in-postings", i) for i in sorted(expected - sentences.keys())]
         out += [("index-unit-without-row", i) for i in sorted(sentences.keys() - expected)]
+        pages = {r["id"]: (r["terms"], r["n"], r["units"]) for r in self.connection.rows(_HELD_PAGES, id=document)}
+        for page in rows.pages():
+            if pages.pop(page["id"], None) != (page["terms"], page["n"], page["units"]):
+                out.append(("unit-not-in-postings", page["id"]))
+        out += [("index-unit-without-row", i) for i in sorted(pages)]
         for (space, label), vectors in sorted(rows.vectors(everything).items()):
             name = vector_property(space)
             for row in vectors:
@@ -119,12 +132,16 @@ class SearchRows:
         return out
 
     def repair(self) -> None:
-        """Write the rows of every visible document again, and delete sentences that no unit has."""
+        """Write the rows of every visible document again, and delete sentences that no unit has and pages of no document."""
         rows = self.connection.rows("MATCH (d:_Document {_state: 'visible'}) RETURN d._id AS id ORDER BY id")
         self.index([row["id"] for row in rows])
         self.connection.execute(
             "MATCH (s:_Sentence) WHERE NOT EXISTS { MATCH (u:_Unit {_id: s._unit}) WHERE s._ord < u._n_sentences } "
             "CALL (s) { DELETE s } IN TRANSACTIONS OF 2000 ROWS"
+        )
+        self.connection.execute(
+            "MATCH (p:_Page) WHERE NOT EXISTS { MATCH (:_Document {_id: p._document}) } "
+            "CALL (p) { DELETE p } IN TRANSACTIONS OF 2000 ROWS"
         )
 
     def forget(self, space: str) -> None:
@@ -153,10 +170,12 @@ class SearchRows:
 
 @dataclass(frozen=True, slots=True)
 class _Rows:
-    """A document's units as they lie on the server, with its facts and kept output."""
+    """A document's units as they lie on the server, with its facts and kept output. several: whether units lie on several pages;
+    key frames, which are numbered too, lie on none."""
 
     document: str
     facts: DocumentFacts
+    several: bool
     units: list[dict[str, Any]]
     outputs: dict[str, list[tuple[str, np.ndarray[Any, Any]]]]
 
@@ -177,13 +196,15 @@ class _Rows:
         for out in tx.run(text, keys=keys).data():
             x = np.frombuffer(out["data"], dtype="<f2").reshape(out["n"], -1)
             outputs.setdefault(out["k"], []).append((out["space"], x))
-        return cls(document, read_facts(row["row"], [unit["facts"] for unit in units]), units, outputs)
+        facts = read_facts(row["row"], [unit["facts"] for unit in units])
+        numbers = {u.page for u in facts.units if u.page is not None and u.kind != "frame"}
+        return cls(document, facts, len(numbers) > 1, units, outputs)
 
     def _part(self, part: slice) -> list[tuple[str, Unit, dict[str, Any]]]:
         return [(row["id"], unit, row) for row, unit in zip(self.units[part], self.facts.units[part], strict=True)]
 
     def words(self, part: slice) -> list[dict[str, Any]]:
-        """id, terms, n, modality, sentences of some of the units."""
+        """id, terms, n, modality, sentences, page of some of the units. page: where the document has several."""
         return [
             {
                 "id": id_,
@@ -191,6 +212,7 @@ class _Rows:
                 "n": len(held),
                 "modality": modality_of(unit),
                 "sentences": len(unit.sentences),
+                "page": unit.page if self.several and unit.kind != "frame" else None,
             }
             for id_, unit, _ in self._part(part)
         ]
@@ -201,6 +223,22 @@ class _Rows:
             {"id": f"{id_}#{i}", "unit": id_, "ord": i}
             for id_, unit, _ in self._part(part)
             for i in range(len(unit.sentences))
+        ]
+
+    def pages(self) -> list[dict[str, Any]]:
+        """id, terms, n, units of the pages of a document of several."""
+        held: dict[int, list[dict[str, Any]]] = {}
+        for row in self.words(slice(None)) if self.several else ():
+            if row["page"] is not None:
+                held.setdefault(row["page"], []).append(row)
+        return [
+            {
+                "id": f"{self.document}#{page}",
+                "terms": " ".join(row["terms"] for row in rows if row["terms"]),
+                "n": sum(row["n"] for row in rows),
+                "units": [row["id"] for row in rows],
+            }
+            for page, rows in sorted(held.items())
         ]
 
     def vectors(self, part: slice) -> dict[tuple[str, str], list[dict[str, Any]]]:
@@ -221,7 +259,8 @@ class _Rows:
         """The rows of some of the units; the same twice is once."""
         tx.run(
             "UNWIND $rows AS r MATCH (u:_Unit {_id: r.id}) "
-            "SET u._terms = r.terms, u._n_terms = r.n, u._modality = r.modality, u._n_sentences = r.sentences",
+            "SET u._terms = r.terms, u._n_terms = r.n, u._modality = r.modality, u._n_sentences = r.sentences, "
+            "u._page = r.page",
             rows=self.words(part),
         ).consume()
         tx.run(
@@ -237,6 +276,18 @@ class _Rows:
             for i in range(0, len(rows), _VECTORS):
                 tx.run(text, rows=rows[i : i + _VECTORS]).consume()
 
+    def write_pages(self, tx: Runner) -> None:
+        """The rows of the pages, in place of those that are there."""
+        tx.run("MATCH (p:_Page {_document: $id}) DELETE p", id=self.document).consume()
+        pages = self.pages()
+        for i in range(0, len(pages), _UNITS):
+            tx.run(
+                "UNWIND $rows AS r CREATE (p:_Page {_id: r.id, _document: $id, _terms: r.terms, _n_terms: r.n, "
+                "_units: r.units})",
+                rows=pages[i : i + _UNITS],
+                id=self.document,
+            ).consume()
+
 
 def _done(tx: Runner, document: str) -> None:
-    tx.run("MATCH (d:_Document {_id: $id}) SET d._searchable = true", id=document).consume()
+    tx.run("MATCH (d:_Document {_id: $id}) SET d._searchable = $version", id=document, version=_VERSION).consume()

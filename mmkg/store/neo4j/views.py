@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from mmkg.protocols import FloatArray, IndexView, IntArray, Statistics
+from mmkg.protocols import FloatArray, IndexView, IntArray, PageWords, Statistics
 from mmkg.store.folder.index import FolderIndex
 from mmkg.store.neo4j.search import Near, SearchIndexes, gathered
 
@@ -133,10 +133,11 @@ class IndexedView(ServerSearches):
         words: Mapping[str, Mapping[str, int]],
         spaces: Sequence[str],
         statistics: Statistics,
+        page_words: PageWords,
     ) -> None:
         super().__init__(indexes, arrays, words, spaces, tuple(statistics.frequencies))
         self._arrays = arrays
-        self.statistics = statistics
+        self.statistics, self.page_words, self.unit_pages = statistics, page_words, indexes.unit_pages
         self.generation = arrays.generation
         self.n_units, self.n_documents, self.n_entities = arrays.n_units, arrays.n_documents, arrays.n_entities
         self.unit_document, self.unit_modality = arrays.unit_document, arrays.unit_modality
@@ -195,4 +196,4 @@ class IndexedViews:
             frequencies=dict(zip(asked, self._indexes.frequencies(asked), strict=True)) if asked else {},
         )
         words = self._indexes.words(asked, CANDIDATES) if asked else {}
-        return IndexedView(arrays, self._indexes, words, self._spaces, statistics)
+        return IndexedView(arrays, self._indexes, words, self._spaces, statistics, self._indexes.pages(asked))
