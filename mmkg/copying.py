@@ -14,7 +14,7 @@ from mmkg.adding import Writer
 from mmkg.errors import StoreDamagedError, StoreError
 from mmkg.showing import Reader
 from mmkg.store.changes import SourceChange
-from mmkg.store.folder.manifest import Manifest
+from mmkg.store.manifest import Manifest
 
 log = logging.getLogger(__name__)
 

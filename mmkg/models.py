@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from mmkg.protocols import Encoder, Extractor, PageEncoder
     from mmkg.retrieve.fields import Field
     from mmkg.retrieve.ranker import RankerSet
-    from mmkg.store.folder.manifest import Manifest
     from mmkg.store.folder.writer import FolderWriter
+    from mmkg.store.manifest import Manifest
     from mmkg.store.neo4j.writer import ServerWriter
 
 

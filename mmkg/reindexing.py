@@ -24,8 +24,8 @@ from mmkg.protocols import Encoder, FloatArray, ProgressCallback
 from mmkg.schema import PROBES_KEY, PROMPTS_KEY
 from mmkg.seeing import goes_with, prompt_vectors
 from mmkg.store.folder.coming import FolderComing
-from mmkg.store.folder.manifest import Manifest
 from mmkg.store.folder.writer import FolderWriter
+from mmkg.store.manifest import Manifest
 from mmkg.store.neo4j.coming import ServerComing
 from mmkg.texts import content_key, encoder_texts, unit_vectors
 from mmkg.types import Modality, Progress

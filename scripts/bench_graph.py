@@ -25,7 +25,7 @@ import scipy.sparse as sp
 from bench_graph_search import Corpus, measure_search
 
 from mmkg.protocols import GraphStore
-from mmkg.store.folder.engine import KGLiteStore
+from mmkg.store.embedded.graph import KGLiteStore
 from mmkg.store.neo4j.address import Neo4jAddress
 from mmkg.store.neo4j.connection import Connection, server_version
 from mmkg.store.neo4j.graph import Neo4jGraph

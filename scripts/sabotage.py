@@ -45,9 +45,9 @@ class Bug:
 
 
 BUGS = (
-    Bug("skipped-fsync", "a file gets its name before its bytes are on disk", STORE + "durable.py",
+    Bug("skipped-fsync", "a file gets its name before its bytes are on disk", "mmkg/store/durable.py",
         "    os.fsync(file.fileno())\n", "", (ORDER,)),
-    Bug("skipped-folder-sync", "a name is not on disk when the commit uses it", STORE + "durable.py",
+    Bug("skipped-folder-sync", "a name is not on disk when the commit uses it", "mmkg/store/durable.py",
         "    sync_folder(path.parent)\n", "", (ORDER,)),
     Bug("lazy-ledger", "a commit returns before it is on disk", STORE + "ledger.py",
         '"PRAGMA synchronous = FULL"', '"PRAGMA synchronous = NORMAL"', (ORDER,)),
@@ -96,9 +96,9 @@ BUGS = (
         "    if width * height > max_pixels:\n", "    if False:\n", ("tests/ingest/test_image.py",)),
     Bug("parser-may-do-anything", "a parser may open sockets and write files", "mmkg/ingest/guard.py",
         "    sys.addaudithook(_hook)\n", "    return\n", ("tests/ingest/test_pool.py", "tests/reliability/test_outside_references.py")),
-    Bug("query-limit", "a user's query may run ten minutes", STORE + "engine.py",
+    Bug("query-limit", "a user's query may run ten minutes", "mmkg/store/embedded/graph.py",
         "                    timeout_s=left + GRACE_S,\n", "                    timeout_s=600,\n",
-        ("tests/store/test_engine_process.py",)),
+        ("tests/store/test_embedded_engine.py",)),
     Bug("lock-not-taken", "two processes write at once", STORE + "lock.py",
         "            self._lock.acquire(timeout=wait_s)\n", "            pass\n", ("tests/reliability/test_processes.py",)),
     Bug("reader-moves", "a reader does not stay on its generation", STORE + "reader.py",

@@ -163,7 +163,7 @@ def test_the_parser_process_is_closed_in(tmp_path: Path) -> None:
 
 
 def test_the_query_process_is_closed_in(tmp_path: Path) -> None:
-    code = "import mmkg.store.folder.engine_limits as limits, wave\nlimits.prepare()\nfacts = limits.lock()"
+    code = "import mmkg.store.embedded.limits as limits, wave\nlimits.prepare()\nfacts = limits.lock()"
     found = attempt(tmp_path, code)
     need(found["facts"])
     assert {k for k, v in found["tried"].items() if v == 0} == {"import", "memory"}

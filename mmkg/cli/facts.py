@@ -87,7 +87,7 @@ def fences(settings: Settings) -> list[dict[str, Any]]:
     Starts one process of each kind (together about half a second) and asks it.
     """
     from mmkg.ingest.pool import ParserPool
-    from mmkg.store.folder.engine import KGLiteStore
+    from mmkg.store.embedded.graph import KGLiteStore
 
     found: dict[str, dict[str, Any]] = {"parser": {}, "query": {}}
     try:

@@ -25,7 +25,7 @@ from mmkg.kb import KnowledgeBase
 from mmkg.models import Models
 from mmkg.protocols import Encoder, Extractor, FloatArray, ProgressCallback, Reranker, Space
 from mmkg.schema import FORMAT_VERSION
-from mmkg.store.folder.manifest import Manifest
+from mmkg.store.manifest import Manifest
 from mmkg.types import Modality, NameSpan
 
 Say = Callable[[str], None]

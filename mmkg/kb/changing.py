@@ -93,7 +93,7 @@ class Changes(Upkeep):
         nothing (then nothing is removed), and with purge StoreLockedError if someone still reads the state before.
         """
         from mmkg.store.changes import SourceChange
-        from mmkg.store.folder.durable import failpoint
+        from mmkg.store.durable import failpoint
 
         with self._turn, self._writer(wait_s=wait_s) as writer:
             uris: dict[str, str] = {}

@@ -100,7 +100,7 @@ class OpenBase:
 
     def exists(self) -> bool:
         """Whether a base lies in the folder, sound or not."""
-        from mmkg.store.folder.manifest import is_base
+        from mmkg.store.manifest import is_base
 
         return is_base(self.root) if self._server is None else self._server.exists()
 

@@ -181,7 +181,7 @@ class Upkeep(OpenBase):
         """64 hex digits that stand for all facts and the derived layer."""
         from mmkg.store.folder.digest import digest
         from mmkg.store.folder.ledger import Ledger
-        from mmkg.store.folder.manifest import refuse_newer
+        from mmkg.store.manifest import refuse_newer
 
         if self._server is not None:
             return self._server.digest(deep=deep)

@@ -1,1 +1,1 @@
-"""Where a base lives: a folder now, a Neo4j server by URL later."""
+"""Where a base lives: a folder, or a Neo4j server; and what both share."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from relkit import record
 
-from mmkg.store.folder.durable import FAILPOINTS
+from mmkg.store.durable import FAILPOINTS
 
 pytestmark = pytest.mark.models
 

@@ -18,7 +18,7 @@ import pytest
 from mmkg.config import Settings
 from mmkg.errors import CypherError, MMKGError, QueryLimitError
 from mmkg.kb import KnowledgeBase
-from mmkg.store.folder.engine import KGLiteStore
+from mmkg.store.embedded.graph import KGLiteStore
 from mmkg.testing.cypher_texts import ATTACKS, BOMBS, hostile, innocent
 from mmkg.testing.graph_store import dump, small_graph
 

@@ -13,8 +13,8 @@ import pytest
 from relkit import record
 from relkit.oracle import between, blobs_without_a_document, inspect, torn
 
+from mmkg.store.durable import FAILPOINTS
 from mmkg.store.folder.doctor import is_problem
-from mmkg.store.folder.durable import FAILPOINTS
 
 pytestmark = pytest.mark.models
 

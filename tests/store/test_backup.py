@@ -13,10 +13,10 @@ import pytest
 
 from mmkg.errors import NotFoundError, StoreDamagedError, StoreError, StoreLockedError
 from mmkg.kb import KnowledgeBase
+from mmkg.store.durable import BACKUP_FAILPOINTS
 from mmkg.store.folder import backup as module
 from mmkg.store.folder.backup import backup, read_mark, restore
 from mmkg.store.folder.doctor import is_problem
-from mmkg.store.folder.durable import BACKUP_FAILPOINTS
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ import pytest
 
 from mmkg.algorithms.keys import entity_key, term_key
 from mmkg.errors import StoreLockedError
+from mmkg.store.embedded.graph import KGLiteStore
 from mmkg.store.folder.compact import STEPS, compact
 from mmkg.store.folder.doctor import is_problem
-from mmkg.store.folder.engine import KGLiteStore
 from mmkg.store.folder.ledger import Ledger
 from mmkg.store.folder.reader import FolderReader
 from mmkg.store.folder.segment import IncidenceSegment, TextSegment

@@ -18,8 +18,8 @@ from mmkg.config import Settings
 from mmkg.errors import StoreDamagedError
 from mmkg.extract.names import NameExtractor
 from mmkg.kb import KnowledgeBase
+from mmkg.store.durable import MENDING_FAILPOINTS
 from mmkg.store.folder.doctor import is_problem
-from mmkg.store.folder.durable import MENDING_FAILPOINTS
 from mmkg.testing.encoders import HashingEncoder
 
 OPTIONS = {"workers": 1, "image_encoder": "none", "batch_units": 4}
@@ -151,16 +151,16 @@ def test_killed_while_mending_the_next_run_goes_on(kb, point):
 
 def test_an_engine_that_dies_on_a_file_is_damage_not_bad_luck(kb, monkeypatch):
     """The recorded hash is right, so the engine gets to see it; a crash there must not be tried again for ever."""
-    from mmkg.store.folder import engine_process
+    from mmkg.store.embedded import process
 
-    class Dies(engine_process.EngineProcess):
+    class Dies(process.EngineProcess):
         def send(self, op, **arguments):
             super().send(op, **arguments)
             if op == "open":
                 os.kill(self.process.pid, 11)
 
-    monkeypatch.setattr("mmkg.store.folder.engine.EngineProcess", Dies)
-    monkeypatch.setattr("mmkg.store.folder.engine_pool.EngineProcess", Dies)
+    monkeypatch.setattr("mmkg.store.embedded.graph.EngineProcess", Dies)
+    monkeypatch.setattr("mmkg.store.embedded.pool.EngineProcess", Dies)
     for call in (lambda: kb.cypher("RETURN 1"), lambda: kb.path("Ada Lovelace", "Town1")):
         with pytest.raises(StoreDamagedError, match=r"ended \(exit status -11\).*run `mmkg doctor --fix`"):
             call()
@@ -295,7 +295,7 @@ def test_any_damage_to_any_file(made, files, tmp_path, seed, rounds):
 
 
 def test_the_delta_reader_takes_any_bytes(tmp_path):
-    from mmkg.store.folder.engine_wire import read_delta
+    from mmkg.store.delta_wire import read_delta
 
     path = tmp_path / "delta-1.jsonl.gz"
     for data in (

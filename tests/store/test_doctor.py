@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from mmkg.store.embedded.graph import KGLiteStore
 from mmkg.store.folder.doctor import KINDS, is_problem
-from mmkg.store.folder.engine import KGLiteStore
 from mmkg.types import Edge, GraphDelta, Node
 
 

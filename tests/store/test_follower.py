@@ -8,9 +8,9 @@ import signal
 import pytest
 
 from mmkg.errors import StoreError
+from mmkg.store.embedded.graph import KGLiteStore
 from mmkg.store.folder import follower, snapshots, writer
 from mmkg.store.folder.doctor import is_problem
-from mmkg.store.folder.engine import KGLiteStore
 
 
 @pytest.fixture

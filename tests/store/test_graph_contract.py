@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as s
 
-from mmkg.store.folder.engine import KGLiteStore
+from mmkg.store.embedded.graph import KGLiteStore
 from mmkg.testing.graph_store import GraphStoreContract, dump, expected, make_edge, make_node
 from mmkg.types import Edge, GraphDelta, Node
 

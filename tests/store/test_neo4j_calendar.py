@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from mmkg.store.folder.engine import KGLiteStore
+from mmkg.store.embedded.graph import KGLiteStore
 from mmkg.store.neo4j.address import Neo4jAddress
 from mmkg.store.neo4j.connection import Connection
 from mmkg.store.neo4j.graph import Neo4jGraph

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mmkg.store.folder.engine import KGLiteStore
+from mmkg.store.embedded.graph import KGLiteStore
 from mmkg.store.neo4j.address import Neo4jAddress
 from mmkg.store.neo4j.connection import Connection
 from mmkg.store.neo4j.graph import Neo4jGraph

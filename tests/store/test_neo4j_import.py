@@ -8,7 +8,7 @@ import pytest
 
 from mmkg.errors import ConfigError
 from mmkg.export import export
-from mmkg.store.folder.engine import KGLiteStore
+from mmkg.store.embedded.graph import KGLiteStore
 from mmkg.store.neo4j.address import Neo4jAddress
 from mmkg.store.neo4j.connection import Connection
 from mmkg.store.neo4j.graph import Neo4jGraph

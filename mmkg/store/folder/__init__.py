@@ -1,1 +1,1 @@
-"""A base in a folder: SQLite ledger, blobs by hash, index segments, and the graph engine's process."""
+"""A base in a folder: SQLite ledger, blobs by hash, index segments, and the embedded graph engine."""

@@ -23,14 +23,14 @@ from typing import IO, Any
 
 from mmkg.errors import NotFoundError, StoreDamagedError, StoreError
 from mmkg.protocols import ProgressCallback
-from mmkg.store.folder.blobs import Blobs
+from mmkg.store.blobs import Blobs
+from mmkg.store.durable import put_in_place, sync_file, sync_folder, write_atomic
 from mmkg.store.folder.digest import digest
-from mmkg.store.folder.durable import put_in_place, sync_file, sync_folder, write_atomic
 from mmkg.store.folder.ledger import NAME as LEDGER
 from mmkg.store.folder.ledger import Generation, Ledger
 from mmkg.store.folder.lock import WriterLock
 from mmkg.store.folder.lookups import all_blobs
-from mmkg.store.folder.manifest import is_base, load
+from mmkg.store.manifest import is_base, load
 from mmkg.types import Progress
 
 MARK = "backup.json"

@@ -16,9 +16,9 @@ import numpy.typing as npt
 from mmkg.schema import FORMAT_VERSION, PROBES_KEY, PROMPTS_KEY
 from mmkg.store.folder.ledger import Ledger
 from mmkg.store.folder.lookups import PARTLY
-from mmkg.store.folder.manifest import Manifest
 from mmkg.store.folder.parts import parts
 from mmkg.store.folder.writer import FolderWriter
+from mmkg.store.manifest import Manifest
 from mmkg.types import DocumentFacts
 
 _DDL = (

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from mmkg.protocols import ProgressCallback
+from mmkg.store.durable import failpoint
+from mmkg.store.embedded.graph import KGLiteStore
 from mmkg.store.folder import graphrows
 from mmkg.store.folder.coming import forget_unclaimed
-from mmkg.store.folder.durable import failpoint
-from mmkg.store.folder.engine import KGLiteStore
 from mmkg.store.folder.ledger import NAME as LEDGER
 from mmkg.store.folder.ledger import Generation, Ledger
 from mmkg.store.folder.projection import SegmentWriter

@@ -12,8 +12,8 @@ import numpy as np
 
 from mmkg.errors import StoreDamagedError, StoreError
 from mmkg.protocols import GraphStore
+from mmkg.store.embedded.graph import KGLiteStore
 from mmkg.store.folder import derived, graphrows
-from mmkg.store.folder.engine import KGLiteStore
 from mmkg.store.folder.ledger import DERIVED_TABLES, PICTURE_TABLES, FileRef, Ledger
 from mmkg.store.folder.merge import merge_incidence, merge_text
 from mmkg.store.folder.picturerows import derive_pictures_anew

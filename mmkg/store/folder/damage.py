@@ -13,7 +13,7 @@ import re
 from pathlib import Path
 
 from mmkg.errors import StoreDamagedError
-from mmkg.store.folder.durable import failpoint, sync_folder
+from mmkg.store.durable import failpoint, sync_folder
 from mmkg.store.folder.ledger import FileRef, Generation
 
 FOLDER = "damaged"

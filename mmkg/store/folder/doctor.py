@@ -23,9 +23,9 @@ from mmkg.store.folder.checks import check_generations, check_outputs, check_row
 from mmkg.store.folder.comparing import check_derived, check_graph, check_index
 from mmkg.store.folder.damage import file_sha256, of_earlier_generation
 from mmkg.store.folder.lookups import PARTLY, all_blobs
-from mmkg.store.folder.manifest import Manifest
 from mmkg.store.folder.parts import stored_hash
 from mmkg.store.folder.writer import FolderWriter
+from mmkg.store.manifest import Manifest
 from mmkg.types import Problem
 
 INFORMATION = ("source-gone", "pictures-without-vector", "speech-not-heard", "file-set-aside")

@@ -19,7 +19,7 @@ from typing import Any
 
 from mmkg.errors import FormatVersionError, StoreDamagedError, StoreError, StoreLockedError
 from mmkg.schema import FORMAT_VERSION
-from mmkg.store.folder.durable import failpoint
+from mmkg.store.durable import failpoint
 
 NAME = "ledger.sqlite"
 _BUSY_MS = 30_000

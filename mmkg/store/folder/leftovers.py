@@ -9,9 +9,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from mmkg.errors import StoreError
-from mmkg.store.folder.blobs import Blobs
+from mmkg.store.blobs import Blobs
+from mmkg.store.durable import failpoint
 from mmkg.store.folder.damage import of_later_generation
-from mmkg.store.folder.durable import failpoint
 from mmkg.store.folder.ledger import Generation, Ledger
 from mmkg.store.folder.lookups import all_blobs
 

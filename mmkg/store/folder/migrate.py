@@ -25,7 +25,7 @@ from mmkg.store.folder.ledger import (
     TIME_COLUMNS,
     Ledger,
 )
-from mmkg.store.folder.manifest import Manifest, mend_copy
+from mmkg.store.manifest import Manifest, mend_copy
 
 log = logging.getLogger(__name__)
 

@@ -21,14 +21,14 @@ from mmkg.algorithms.names import fold
 from mmkg.errors import NotFoundError, StoreDamagedError
 from mmkg.reasons import code_of
 from mmkg.schema import PROMPTS_KEY
-from mmkg.store.folder.blobs import Blobs
+from mmkg.store.blobs import Blobs
+from mmkg.store.embedded.graph import KGLiteStore
 from mmkg.store.folder.details import FolderDetails
-from mmkg.store.folder.engine import KGLiteStore
 from mmkg.store.folder.facts import outputs, pages, read, unpack_spans, unpack_times, whole_text
 from mmkg.store.folder.index import FolderIndex, SegmentCache
 from mmkg.store.folder.ledger import Ledger, readable
-from mmkg.store.folder.manifest import is_base, load
 from mmkg.store.folder.projection import box_to_points
+from mmkg.store.manifest import is_base, load
 from mmkg.types import DocumentFacts, DocumentRef, Evidence, Locator, Modality
 
 MODALITIES = {

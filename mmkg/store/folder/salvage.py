@@ -23,17 +23,17 @@ import numpy as np
 from mmkg.errors import MMKGError, NotFoundError, StoreError
 from mmkg.protocols import Deriver, ProgressCallback
 from mmkg.schema import PAGE_MARK
+from mmkg.store.blobs import Blobs
 from mmkg.store.changes import SourceChange
+from mmkg.store.durable import sync_folder
 from mmkg.store.folder.backup import apart, aside_of
-from mmkg.store.folder.blobs import Blobs
-from mmkg.store.folder.durable import sync_folder
 from mmkg.store.folder.facts import facts_hash, outputs, read
 from mmkg.store.folder.ledger import NAME as LEDGER
 from mmkg.store.folder.ledger import Ledger
-from mmkg.store.folder.manifest import Manifest
 from mmkg.store.folder.rawpages import RawPages, Value
 from mmkg.store.folder.segment import TextSegment
 from mmkg.store.folder.writer import FolderWriter
+from mmkg.store.manifest import Manifest
 from mmkg.types import DocumentFacts, Progress
 
 STATUSES = ("whole", "partial", "read again", "lost")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from mmkg.errors import StoreDamagedError, StoreError
 from mmkg.protocols import ProgressCallback
+from mmkg.store.embedded.graph import KGLiteStore
 from mmkg.store.folder import graphrows
-from mmkg.store.folder.engine import KGLiteStore
 from mmkg.store.folder.follower import GraphFollower
 from mmkg.types import Edge, Node, Progress
 

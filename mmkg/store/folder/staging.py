@@ -12,8 +12,8 @@ import numpy as np
 
 from mmkg.longfacts import LongFacts
 from mmkg.schema import PAGE_MARK
+from mmkg.store.blobs import Blobs
 from mmkg.store.changes import SourceChange
-from mmkg.store.folder.blobs import Blobs
 from mmkg.store.folder.documents import delete_documents
 from mmkg.store.folder.facts import put_outputs, stage
 from mmkg.store.folder.lookups import PARTLY, STAGED, LedgerLookups

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mmkg.errors import StoreDamagedError
-from mmkg.store.folder.durable import put_in_place, sync_file
+from mmkg.store.durable import put_in_place, sync_file
 
 _DTYPES = {"U8": "|u1", "I8": "|i1", "F16": "<f2", "I32": "<i4", "F64": "<f8", "I64": "<i8", "U64": "<u8"}
 _NAMES = {np.dtype(v): k for k, v in _DTYPES.items()}

@@ -20,22 +20,22 @@ import numpy as np
 from mmkg.errors import NotFoundError, StoreDamagedError, StoreError
 from mmkg.protocols import Deriver, ProgressCallback
 from mmkg.store import pictures
+from mmkg.store.blobs import Blobs
 from mmkg.store.changes import Published, SourceChange
+from mmkg.store.delta_wire import write_delta
+from mmkg.store.durable import disk_errors, failpoint, sync_folder
+from mmkg.store.embedded.graph import KGLiteStore
 from mmkg.store.folder import derived, graphrows, leftovers, snapshots
-from mmkg.store.folder.blobs import Blobs
 from mmkg.store.folder.damage import bad_files, file_sha256, refs_of, set_aside
 from mmkg.store.folder.documents import delete_documents, move_sources, stage_beside
-from mmkg.store.folder.durable import disk_errors, failpoint, sync_folder
-from mmkg.store.folder.engine import KGLiteStore
-from mmkg.store.folder.engine_wire import write_delta
 from mmkg.store.folder.follower import GraphFollower
 from mmkg.store.folder.ledger import FileRef, Generation, Ledger
 from mmkg.store.folder.lock import WriterLock
-from mmkg.store.folder.manifest import Manifest, is_base, load, mend_copy, refuse_newer, save
 from mmkg.store.folder.migrate import migrate
 from mmkg.store.folder.picturerows import LedgerPictures, derive_pictures_anew
 from mmkg.store.folder.projection import SegmentWriter
 from mmkg.store.folder.staging import Staging
+from mmkg.store.manifest import Manifest, is_base, load, mend_copy, refuse_newer, save
 from mmkg.types import DocumentFacts, GraphDelta
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from mmkg.cypher.statements import PRIMARY_LABELS
 from mmkg.errors import NotFoundError, StoreDamagedError, StoreError, StoreLockedError
 from mmkg.schema import FORMAT_VERSION
-from mmkg.store.folder.manifest import Manifest
+from mmkg.store.manifest import Manifest
 from mmkg.store.neo4j.connection import Connection, Runner
 from mmkg.store.neo4j.ddl import graph_schema, hidden_schema
 from mmkg.store.neo4j.graph import make_schema

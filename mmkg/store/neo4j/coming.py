@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mmkg.schema import FORMAT_VERSION, PROBES_KEY, PROMPTS_KEY
-from mmkg.store.folder.manifest import Manifest
+from mmkg.store.manifest import Manifest
 from mmkg.store.neo4j import base
 from mmkg.store.neo4j.commit import output_rows
 from mmkg.store.neo4j.connection import Connection, Runner

@@ -13,7 +13,7 @@ from mmkg.protocols import Deriver
 from mmkg.schema import PAGE_MARK
 from mmkg.store import derivation, graph_rows, pictures
 from mmkg.store.changes import Published, SourceChange
-from mmkg.store.folder.durable import failpoint
+from mmkg.store.durable import failpoint
 from mmkg.store.neo4j.connection import Runner
 from mmkg.store.neo4j.facts import document_row, read_facts, unit_rows
 from mmkg.store.neo4j.graph import apply_delta

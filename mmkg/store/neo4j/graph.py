@@ -11,13 +11,13 @@ from typing import Any
 from mmkg.cypher import statements
 from mmkg.cypher.statements import PRIMARY_LABELS, primary
 from mmkg.errors import StoreError
-from mmkg.store.folder.engine_paths import shortest_path
-from mmkg.store.folder.engine_rows import FirstRows, check_delta, check_types, pages, present
-from mmkg.store.folder.engine_wire import read_delta, write_delta
+from mmkg.store.delta_rows import FirstRows, check_delta, check_types, pages, present
+from mmkg.store.delta_wire import read_delta, write_delta
 from mmkg.store.neo4j.connection import Connection, Runner
 from mmkg.store.neo4j.ddl import graph_schema
 from mmkg.store.neo4j.loading import Loader
 from mmkg.store.neo4j.userquery import user_query
+from mmkg.store.paths import shortest_path
 from mmkg.types import Edge, GraphDelta, Node, QueryResult
 
 BATCH = 2_000

@@ -8,7 +8,7 @@ from typing import Any
 
 from mmkg.cypher import statements
 from mmkg.errors import StoreError
-from mmkg.store.folder.engine_rows import present
+from mmkg.store.delta_rows import present
 from mmkg.store.neo4j.connection import Connection
 from mmkg.types import Edge, Node
 

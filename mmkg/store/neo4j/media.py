@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from mmkg.errors import ConfigError, MissingDependencyError, StoreDamagedError, StoreError
-from mmkg.store.folder.blobs import Blobs
+from mmkg.store.blobs import Blobs
 
 
 class Media:

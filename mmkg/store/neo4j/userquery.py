@@ -17,7 +17,7 @@ from mmkg.cypher.gate import prepare
 from mmkg.cypher.growth import check_growth
 from mmkg.cypher.statements import primary
 from mmkg.errors import MMKGError, QueryLimitError
-from mmkg.store.folder.engine_rows import checked_parameters
+from mmkg.store.delta_rows import checked_parameters
 from mmkg.store.neo4j.connection import Connection
 from mmkg.types import QueryResult
 

@@ -22,8 +22,8 @@ from mmkg.protocols import Deriver, ProgressCallback
 from mmkg.schema import PAGE_MARK
 from mmkg.store import derivation
 from mmkg.store.changes import Published, SourceChange
-from mmkg.store.folder.durable import failpoint
-from mmkg.store.folder.manifest import Manifest
+from mmkg.store.durable import failpoint
+from mmkg.store.manifest import Manifest
 from mmkg.store.neo4j import base
 from mmkg.store.neo4j.coming import settle
 from mmkg.store.neo4j.commit import (

@@ -39,9 +39,9 @@ def arm(root: str, mode: str = "", n: int = 0, log: str = "") -> None:
 
     mode: enospc (and the disk stays full), eio (once), short (half a write, once), kill (before the call), torn (after half of it).
     """
-    from mmkg.store.folder import engine_process
+    from mmkg.store.embedded import process
 
-    engine_process._KEPT = (*engine_process._KEPT, "LD_PRELOAD", "MMKG_FAULT_STATE")
+    process._KEPT = (*process._KEPT, "LD_PRELOAD", "MMKG_FAULT_STATE")
     with open(os.environ["MMKG_FAULT_STATE"], "r+b") as f:
         state = mmap.mmap(f.fileno(), _SIZE)
     error = errno.ENOSPC if mode == "enospc" else errno.EIO

@@ -9,7 +9,7 @@ from pathlib import Path
 
 def record(root: Path, target: Path) -> None:
     """From here on, this process appends a line for each step below root to target. Cannot be undone."""
-    from mmkg.store.folder.engine import KGLiteStore
+    from mmkg.store.embedded.graph import KGLiteStore
     from mmkg.store.folder.ledger import Ledger
 
     log = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_APPEND)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmkg.errors import QueryLimitError, StoreDamagedError, StoreError, StoreUnavailableError
-from mmkg.store.folder.engine_process import EngineProcess, ProcessDied
-from mmkg.store.folder.engine_wire import delta_rows, read_delta
+from mmkg.store.delta_wire import delta_rows, read_delta
+from mmkg.store.embedded.process import EngineProcess, ProcessDied
 from mmkg.types import GraphDelta
 
 PING_S = 1.0

@@ -14,7 +14,7 @@ from typing import Any
 
 from mmkg.errors import FormatVersionError, NotFoundError, StoreDamagedError
 from mmkg.schema import FORMAT_VERSION
-from mmkg.store.folder.durable import write_atomic
+from mmkg.store.durable import write_atomic
 from mmkg.store.folder.ledger import Ledger, newer_format
 
 NAME = "manifest.json"

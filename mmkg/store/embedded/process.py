@@ -20,8 +20,8 @@ from mmkg.errors import (
     StoreUnavailableError,
     WriteRefusedError,
 )
-from mmkg.store.folder.engine_limits import MEMORY_EXIT
-from mmkg.store.folder.engine_wire import MAX_MESSAGE, encode, read_message
+from mmkg.store.delta_wire import MAX_MESSAGE, encode, read_message
+from mmkg.store.embedded.limits import MEMORY_EXIT
 
 _KEPT = (
     "PATH",
@@ -66,7 +66,7 @@ class EngineProcess:
             )
         # -P: the current folder, which may be a stranger's, is no place to import from.
         # Not -m: a main module is compiled anew at each start.
-        code = "from mmkg.store.folder.engine_worker import main; main()"
+        code = "from mmkg.store.embedded.worker import main; main()"
         command = [sys.executable, "-P", "-X", "utf8", "-c", code, str(os.getpid())]
         try:
             self.process = subprocess.Popen(

@@ -23,10 +23,10 @@ from hypothesis import strategies as s
 from mmkg.cypher.gate import prepare
 from mmkg.errors import CypherError, MMKGError, QueryLimitError, StoreDamagedError, StoreError, StoreUnavailableError
 from mmkg.sandbox import landlock_version
-from mmkg.store.folder.engine import KGLiteStore
-from mmkg.store.folder.engine_limits import MEMORY_EXIT
-from mmkg.store.folder.engine_process import EngineProcess, ProcessDied
-from mmkg.store.folder.engine_wire import decode, encode, read_delta, read_message, write_delta
+from mmkg.store.delta_wire import decode, encode, read_delta, read_message, write_delta
+from mmkg.store.embedded.graph import KGLiteStore
+from mmkg.store.embedded.limits import MEMORY_EXIT
+from mmkg.store.embedded.process import EngineProcess, ProcessDied
 from mmkg.testing.cypher_texts import ATTACKS, BOMBS, INNOCENT
 from mmkg.testing.graph_store import dump, expected, make_edge, make_node, small_graph
 from mmkg.types import GraphDelta
@@ -386,7 +386,7 @@ def test_no_process_outlives_its_parent(tmp_path: Path) -> None:
     code = f"""
 import os, sys, threading, time
 from mmkg.sandbox import landlock_version
-from mmkg.store.folder.engine import KGLiteStore
+from mmkg.store.embedded.graph import KGLiteStore
 store = KGLiteStore()
 store.query("RETURN 1 AS x")
 slow = "UNWIND range(1, 1000000) AS a UNWIND range(1, 1000000) AS b RETURN count(a + b) AS n"
@@ -420,7 +420,7 @@ def test_a_fork_leaves_the_parents_processes_alone() -> None:
     code = """
 import os
 from mmkg.sandbox import landlock_version
-from mmkg.store.folder.engine import KGLiteStore
+from mmkg.store.embedded.graph import KGLiteStore
 from mmkg.testing.graph_store import small_graph, dump
 store = KGLiteStore(spare=False)
 store.apply(small_graph())
@@ -446,7 +446,7 @@ def test_a_killed_process_leaves_none_behind_though_a_fork_holds_its_pipes(tmp_p
     code = """
 import os, signal, sys, time
 from mmkg.ingest.pool import ParserPool
-from mmkg.store.folder.engine import KGLiteStore
+from mmkg.store.embedded.graph import KGLiteStore
 from mmkg.testing.graph_store import small_graph
 store = KGLiteStore(spare=True)
 store.apply(small_graph())
@@ -504,7 +504,7 @@ def test_the_process_sees_no_secret_and_imports_nothing_from_the_current_folder(
 
 def test_the_parent_never_loads_the_engine() -> None:
     code = (
-        "import sys; from mmkg.store.folder.engine import KGLiteStore; s = KGLiteStore(); s.query('RETURN 1 AS x'); s.close(); "
+        "import sys; from mmkg.store.embedded.graph import KGLiteStore; s = KGLiteStore(); s.query('RETURN 1 AS x'); s.close(); "
         "print([m for m in ('kglite', 'torch', 'faiss', 'pandas') if m in sys.modules])"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
@@ -517,7 +517,7 @@ def test_the_graph_works_beside_the_heavy_libraries() -> None:
     code = """
 import torch, faiss, sklearn.linear_model, ctranslate2, onnxruntime
 from mmkg.sandbox import landlock_version
-from mmkg.store.folder.engine import KGLiteStore
+from mmkg.store.embedded.graph import KGLiteStore
 from mmkg.testing.graph_store import small_graph
 with KGLiteStore() as store:
     store.apply(small_graph())

@@ -1,10 +1,10 @@
-"""The process that holds the Cypher engine, spoken to over stdin and stdout (`python -m mmkg.store.folder.engine_worker`).
+"""The process that holds the Cypher engine, spoken to over stdin and stdout (`python -m mmkg.store.embedded.worker`).
 
 It is started fresh, never forked: kglite needs most of the static TLS that glibc keeps for late libraries, so it cannot share a
 process with torch and faiss. One request, one reply, in order; a request is {"op": name, ...}, a reply {"ok": value} or
 {"error": kind, "message": text}. The end of stdin ends the process. As a *store* it holds the graph and does what its
 parent says. As a *query* process (after the op `lock`) it runs text that users wrote: read-only, with limits of the
-operating system around it (engine_limits), and its parent kills it when it is late.
+operating system around it (`limits`), and its parent kills it when it is late.
 
 Traps of kglite 0.21.2 that this module and mmkg.cypher.statements know about:
 - the optimizer pass fuse_match_return_aggregate gives wrong counts: READ_OPTIONS on every read;
@@ -36,16 +36,16 @@ from typing import Any, BinaryIO
 from mmkg.cypher import statements as st
 from mmkg.sandbox import end_with
 from mmkg.schema import UNIT_LABELS
-from mmkg.store.folder import engine_limits, engine_results
-from mmkg.store.folder.engine_paths import shortest_path
-from mmkg.store.folder.engine_wire import delta_rows, encode, read_delta, read_message
+from mmkg.store.delta_wire import delta_rows, encode, read_delta, read_message
+from mmkg.store.embedded import limits, results
+from mmkg.store.paths import shortest_path
 
 BATCH = 5_000
 _TOO_MUCH = re.compile(r"would materialize|max_work_units|work budget|exceeding the|allocation", re.IGNORECASE)
 
 
 class Refusal(Exception):
-    """A request that fails in a way that the parent should name. kind: see engine_process.ERRORS."""
+    """A request that fails in a way that the parent should name. kind: see process.ERRORS."""
 
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
@@ -84,7 +84,7 @@ class Engine:
 
     def op_limit(self, memory: int) -> bool:
         """Let this process's address space grow by no more than this many bytes; False where the system has no such limit."""
-        return engine_limits.limit_memory(memory)
+        return limits.limit_memory(memory)
 
     def op_open(self, snapshot: str | None, deltas: Sequence[str]) -> dict[str, int]:
         self.graph = self._load_snapshot(snapshot) if snapshot else self.kglite.KnowledgeGraph()
@@ -181,7 +181,7 @@ class Engine:
             for part in _batches(group, BATCH):
                 self._apply_part(key, part)
         if self.limits:
-            engine_limits.rebase()
+            limits.rebase()
 
     def _apply_part(self, key: tuple[str, ...], rows: list[Sequence[Any]]) -> None:
         match key:
@@ -220,7 +220,7 @@ class Engine:
         for label in st.PRIMARY_LABELS:
             for part in _batches(wanted, BATCH):
                 for row in self.read(st.get_nodes(label), ids=part):
-                    found.setdefault(row["id"], engine_results.node_row(row))
+                    found.setdefault(row["id"], results.node_row(row))
         return [found[i] for i in ids if i in found]
 
     def op_labels(self, ids: Sequence[str]) -> dict[str, str]:
@@ -236,13 +236,11 @@ class Engine:
         return [r["id"] for r in self.read(st.node_ids(label))]
 
     def op_nodes(self, label: str, ids: Sequence[str]) -> list[list[Any]]:
-        return [engine_results.node_row(r) for r in self.read(st.get_nodes(label), ids=ids)]
+        return [results.node_row(r) for r in self.read(st.get_nodes(label), ids=ids)]
 
     def op_edges(self, label: str, ids: Sequence[str]) -> list[list[Any]]:
         """Outgoing edges of these nodes."""
-        rows = [
-            engine_results.edge_row(r, label, "out") for r in self.read(st.edges_at(label, direction="out"), ids=ids)
-        ]
+        rows = [results.edge_row(r, label, "out") for r in self.read(st.edges_at(label, direction="out"), ids=ids)]
         return sorted(rows, key=lambda r: (r[1], r[0], r[2]))
 
     def op_neighbors(self, ids: Sequence[str], types: Sequence[str], direction: str, limit: int) -> list[list[Any]]:
@@ -254,9 +252,7 @@ class Engine:
             for way in ("out", "in") if direction == "both" else (direction,):
                 text = st.edges_at(label, direction=way, types=tuple(types), limited=True)
                 for row in self.read(text, ids=members, limit=limit):
-                    edges.setdefault(
-                        (row["type"], row["source"], row["target"]), engine_results.edge_row(row, label, way)
-                    )
+                    edges.setdefault((row["type"], row["source"], row["target"]), results.edge_row(row, label, way))
         return [edges[k] for k in sorted(edges)[:limit]]
 
     def op_path(self, source: str, target: str, max_hops: int) -> list[list[str]] | None:
@@ -272,7 +268,7 @@ class Engine:
     def op_lock(self, guard: str = "auto") -> dict[str, Any]:
         """From here on this is a query process: nothing can be opened, and queries run inside limits."""
         self.graph.cypher("MATCH (n) RETURN n.id AS id LIMIT 1", **st.READ_OPTIONS).to_list()  # loads what is lazy
-        self.limits = engine_limits.lock(guard)
+        self.limits = limits.lock(guard)
         return self.limits
 
     def op_query(
@@ -282,14 +278,14 @@ class Engine:
             raise Refusal("request", "not a query process")
         self.graph.read_only(True)
         try:
-            with engine_limits.during_query(self.limits, seconds, memory):
+            with limits.during_query(self.limits, seconds, memory):
                 result = self.graph.cypher(
                     cypher, params=parameters, timeout_ms=max(1, int(seconds * 1000)), row_limit=rows, **st.READ_OPTIONS
                 )
                 if isinstance(result, str):
                     raise Refusal("cypher", "the query asks for text output")
-                return engine_results.table(result, rows, size)
-        except engine_results.TooLarge as e:
+                return results.table(result, rows, size)
+        except results.TooLarge as e:
             raise Refusal("bytes", str(e)) from e
         finally:
             self.graph.read_only(False)
@@ -340,7 +336,7 @@ def answer(engine: Engine, request: Any) -> dict[str, Any]:
 def main() -> None:
     """Serve requests until stdin ends, or the process that started this one is gone (its id is the last argument)."""
     end_with(int(sys.argv[-1]))
-    engine_limits.prepare()
+    limits.prepare()
     warnings.simplefilter("ignore")
     # What an engine prints must not land between messages: the replies get a descriptor of their own.
     out = os.fdopen(os.dup(1), "wb", buffering=0)

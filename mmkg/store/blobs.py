@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mmkg.errors import StoreDamagedError
-from mmkg.store.folder.durable import failpoint, put_in_place, sync_file, sync_folder
+from mmkg.store.durable import failpoint, put_in_place, sync_file, sync_folder
 
 
 class Blobs:

@@ -1,4 +1,4 @@
-"""The embedded graph store: kglite behind protocols.GraphStore, in processes of its own (engine_worker says why).
+"""The embedded graph store: kglite behind protocols.GraphStore, in processes of its own (`worker` says why).
 
 One process holds the graph and does what mmkg asks. Users' Cypher runs in others, opened from the same snapshot and
 deltas, that can be killed; one is kept warm with a spare. When a process dies, the next call starts another from the last
@@ -25,9 +25,7 @@ from mmkg.cypher.gate import prepare
 from mmkg.cypher.portable import warnings
 from mmkg.cypher.statements import PRIMARY_LABELS
 from mmkg.errors import StoreError, StoreUnavailableError
-from mmkg.store.folder.engine_pool import Lineage, QueryPool, limit_error, not_opened, send_open, send_step, unavailable
-from mmkg.store.folder.engine_process import EngineProcess, ProcessDied
-from mmkg.store.folder.engine_rows import (
+from mmkg.store.delta_rows import (
     Batches,
     FirstRows,
     check_delta,
@@ -38,6 +36,8 @@ from mmkg.store.folder.engine_rows import (
     to_edge,
     to_node,
 )
+from mmkg.store.embedded.pool import Lineage, QueryPool, limit_error, not_opened, send_open, send_step, unavailable
+from mmkg.store.embedded.process import EngineProcess, ProcessDied
 from mmkg.types import Edge, GraphDelta, Node, QueryResult
 
 GRACE_S = 0.2

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from mmkg.errors import StoreDamagedError
-from mmkg.store.folder.durable import put_in_place, sync_file
+from mmkg.store.durable import put_in_place, sync_file
 from mmkg.types import Edge, GraphDelta, Node
 
 MAX_MESSAGE = 512 * 2**20

@@ -1,0 +1,1 @@
+"""The embedded graph engine: a Cypher engine in a process of its own, with limits."""
