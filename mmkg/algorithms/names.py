@@ -129,6 +129,7 @@ def _opaque_spans(text: str) -> list[tuple[int, int]]:
 
 
 _GAP = re.compile(r"[\s.,:!?'\u2019\u2018\"\u201c\u201d()&/+\u00b7\u2010-\u2015-]{0,6}")
+_POSSESSIVE = re.compile(r"['\u2019][sS]")
 _WRAPPED_LINE = 40
 """A line break inside a name is taken for a wrapped line only after at least this many characters."""
 
@@ -138,7 +139,7 @@ def _joins(text: str, before: int, after: int, previous: str) -> bool:
     gap = text[before:after]
     if gap == " " or gap == "-":
         return True
-    if not _GAP.fullmatch(gap.replace("'s", "").replace("\u2019s", "")):
+    if not _GAP.fullmatch(_POSSESSIVE.sub("", gap)):
         return False
     if "\n" in gap or "\r" in gap or "\t" in gap:
         if gap.strip(" \r-") != "\n" or "\t" in gap:
@@ -266,21 +267,27 @@ def match_titles(
     """Greedy longest match of known canonical forms, left to right, without overlap.
 
     A match begins with a capital or a digit, and a one-token form must not be common. any_case: forms of several tokens
-    also match in lower case (for questions). Returns (first token, one past the last token, canonical form).
+    also match in lower case (for questions); of two that overlap then the longer one counts, and of two of one length the one that
+    begins with a capital ("in The Light Between Oceans"). Returns (first token, one past the last token, canonical form), by place.
     """
-    out: list[tuple[int, int, str]] = []
-    free = 0
+    longest: list[tuple[int, int, str]] = []
     for start in name_starts(tokens, any_case=any_case):
-        if start < free:
+        if not any_case and longest and start < longest[-1][1]:
             continue
         forms = forms_at(tokens, start, max_tokens)
         alone = tokens[start].capitalised_or_digit and may_be_alone(forms[0])
-        for n in range(len(forms), 1 - alone, -1):
-            if forms[n - 1] in known:
-                free = start + n
-                out.append((start, free, forms[n - 1]))
-                break
-    return out
+        n = next((n for n in range(len(forms), 1 - alone, -1) if forms[n - 1] in known), 0)
+        if n:
+            longest.append((start, start + n, forms[n - 1]))
+    if any_case:
+        longest.sort(key=lambda m: (m[0] - m[1], not tokens[m[0]].capitalised_or_digit, m[0]))
+    taken = [False] * len(tokens)
+    out = []
+    for start, end, form in longest:
+        if not any(taken[start:end]):
+            taken[start:end] = [True] * (end - start)
+            out.append((start, end, form))
+    return sorted(out)
 
 
 # ---- Names without a gazetteer -----------------------------------------------------------------------------------

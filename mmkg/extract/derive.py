@@ -72,7 +72,7 @@ class _Name:
 class EntityDeriver:
     """The first implementation of `protocols.Deriver`."""
 
-    version = "names-1+depicts-1"
+    version = "names-2+depicts-1"
 
     def title_forms(self, title: str) -> tuple[str, ...]:
         """Canonical forms under which a title or heading is known, the full form first; () if it names nothing."""

@@ -7,6 +7,8 @@ import json
 import re
 from collections.abc import Sequence
 
+from mmkg.ingest.titles import ABBREVIATED
+
 _HTML = re.compile(r"<!doctype\s+html|<html[\s>]|<head[\s>]|<body[\s>]", re.IGNORECASE)
 _TAG = re.compile(r"</?(?:p|div|span|h[1-6]|ul|ol|li|table|tr|td|a|br|img|section|article|title|meta)\b[^<>]*>", re.I)
 _SHEBANG = re.compile(r"#!.*?\b(python|bash|sh|zsh|node|perl|ruby|lua|php|Rscript)[\d.]*\b")
@@ -14,11 +16,12 @@ _SHELLS = {"bash": "shell", "sh": "shell", "zsh": "shell", "node": "javascript",
 _FENCE = re.compile(r"^ {0,3}(```|~~~).*?(?:^ {0,3}\1|\Z)", re.MULTILINE | re.DOTALL)
 _FRONT_MATTER = re.compile(r"\A---\n[\w-]+:[^\n]*\n(?:[^\n]*\n){0,200}?---\n")
 
+_HEADING_ENDS = rf"(?:(?<![.:;,=#-])|{ABBREVIATED})"
 _MARKDOWN: tuple[tuple[str, float, int], ...] = (
     # pattern, points for each match, most matches counted
     # A heading stands alone, and is no rule or sentence; comments in scripts and settings are often both.
-    (r"(?:\A\s*|\n\n)#{1,6} (?![-=#*\s])[^\n]{1,150}(?<![.:;,=#-])\n(?:\n|\Z)", 2.0, 3),
-    (r"(?:\A\s*|\n\n)#{2,6} (?![-=#*\s])[^\n]{1,150}(?<![.:;,=#-])(?=\n|\Z)", 1.0, 3),
+    (r"(?:\A\s*|\n\n)#{1,6} (?![-=#*\s])[^\n]{1,150}" + _HEADING_ENDS + r"\n(?:\n|\Z)", 2.0, 3),
+    (r"(?:\A\s*|\n\n)#{2,6} (?![-=#*\s])[^\n]{1,150}" + _HEADING_ENDS + r"(?=\n|\Z)", 1.0, 3),
     (r"\A\s*#{1,6} \S[^\n]*\Z", 2.0, 1),
     (r"^[^\s#>|-][^\n]{0,80}\n(?:={3,}|-{3,})\s*\n", 1.5, 3),
     (r"!?\[[^\]\n]{0,200}\]\([^()\s]{1,500}(?: \"[^\"\n]*\")?\)", 1.5, 4),

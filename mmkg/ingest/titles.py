@@ -6,7 +6,13 @@ import re
 
 from mmkg.ingest.words import word_set
 
+ABBREVIATED = (
+    r"(?:(?<=\w\.\w\.)|(?<=\b[JSMD]r\.)|(?<=\b(?:Co|St|No|Mt|Ft)\.)|(?<=\b(?:Inc|Ltd|Cie|Esq|Vol)\.)"
+    r"|(?<=\b(?:Corp|Bros)\.))"
+)
+"""Pattern of a place after a full stop that ends an abbreviation, not a sentence: "Levi Strauss & Co.", "Escape from L.A."."""
 _ENDS_SENTENCE = re.compile(r"[.!?,;:…—–-][\"'”’)\]]*$")
+_ENDS_SHORT = re.compile(ABBREVIATED + "$")
 _LABEL = re.compile(r"[\[(<]?\d{1,3}:\d{2}|\S+:\s|[-*+•>|=#~_]")
 # "APOLLO 11 was the spaceflight that ...", "Neil Alden Armstrong (1930-2012) was an American astronaut"
 _DEFINITION = re.compile(
@@ -26,11 +32,17 @@ def looks_like_title(paragraph: str) -> bool:
 
     >>> looks_like_title("The Landing of Apollo 11"), looks_like_title("It landed."), looks_like_title("CDR: Okay")
     (True, False, False)
+    >>> looks_like_title("Levi Strauss & Co."), looks_like_title("A Yank in the R.A.F.")
+    (True, True)
     """
     line = paragraph.strip()
     if not line or "\n" in line or len(line) > 100 or len(line.split()) > 14:
         return False
-    if _ENDS_SENTENCE.search(line) or _LABEL.match(line) or not any(c.isalpha() for c in line):
+    if (
+        (_ENDS_SENTENCE.search(line) and not _ENDS_SHORT.search(line))
+        or _LABEL.match(line)
+        or not any(c.isalpha() for c in line)
+    ):
         return False
     return line[0].isupper() or line[0].isdigit() or not line[0].isascii()
 

@@ -103,6 +103,8 @@ def test_what_may_begin_a_name() -> None:
     ("text", "joins"),
     [
         ("Neil Armstrong", True),
+        ("THE WITCH'S CURSE", True),
+        ("Blind Man\u2019S Eyes", True),
         ("St. Helens", True),
         ("J.R.R", True),
         ("Star Wars: Episode", True),
@@ -195,6 +197,16 @@ def test_case_decides_in_text_and_less_in_questions() -> None:
     assert found("the space race to the moon for water", known) == []
     assert found("The Water of the Moon", known) == ["moon"]
     assert found("who won the space race to the moon?", known, any_case=True) == ["space race"]
+
+
+def test_in_a_question_a_capital_and_length_decide_between_overlapping_names() -> None:
+    known = {"in the light", "light between oceans", "gone with the wind", "wind", "first air", "air enthusiast"}
+    assert found("who starred in The Light Between Oceans?", known, any_case=True) == ["light between oceans"]
+    assert found("who wrote gone with the Wind?", known, any_case=True) == ["gone with the wind"]
+    assert found("which was first, Air Enthusiast or In the Light?", known, any_case=True) == [
+        "air enthusiast",
+        "in the light",
+    ]
 
 
 def test_one_token_forms_are_guarded() -> None:

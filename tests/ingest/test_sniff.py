@@ -47,6 +47,8 @@ CASES: dict[str, tuple[bytes, str]] = {
     "one word": (b"hello", "text/plain"),
     "letter": (b"Dear Sir,\n\nthank you, and all the best.\n\nYours,\nJim\n", "text/plain"),
     "markdown": (b"# Title\n\nSome *text* with a [link](http://a.example).\n", "text/markdown"),
+    "markdown, a heading that ends in an abbreviation": (b"# Escape from L.A.\n\nA film of 1996.\n", "text/markdown"),
+    "settings with a comment": (b"# The port of the server.\n\nport 8080 is what it listens on\n", "text/plain"),
     "markdown fence": (b"Run it:\n\n```sh\nmake\n```\n\nThen look.\n", "text/markdown"),
     "markdown with much code": (("# Use\n\nText.\n\n```python\n" + PYTHON * 4 + "```\n").encode(), "text/markdown"),
     "front matter": (b"---\ntitle: A\n---\n\ntext and [link](b.md)\n", "text/markdown"),
