@@ -21,6 +21,7 @@ from mmkg.store.neo4j.connection import Connection
 from mmkg.store.neo4j.ddl import hidden_schema, vector_property, vector_schema
 from mmkg.store.neo4j.graph import make_schema
 from mmkg.store.neo4j.search import SearchIndexes
+from mmkg.store.neo4j.searchrows import READY
 from mmkg.store.neo4j.views import IndexedViews
 from mmkg.types import Evidence
 
@@ -77,7 +78,7 @@ class Corpus:
     def put(self, connection: Connection) -> None:
         """Index terms and vectors as mmkg.store.neo4j.searchrows writes them."""
         make_schema(connection, {**hidden_schema(), **vector_schema(SPACE, DIM)})
-        connection.execute("MERGE (s:_Store {_name: 'base'}) SET s._search = 'ready', s._lock = 0")
+        connection.execute("MERGE (s:_Store {_name: 'base'}) SET s._search = $ready, s._lock = 0", ready=READY)
         name = vector_property(SPACE)
         unit = (
             "UNWIND $rows AS r CREATE (u:_Unit {_id: r.id, _visible: true, _terms: r.terms, _n_terms: 80}) "

@@ -57,11 +57,10 @@ _SETTINGS = {
     "server.default_listen_address": "127.0.0.1",
     "server.http.enabled": "false",
     "server.https.enabled": "false",
-    "server.memory.pagecache.size": "128m",
     "db.tx_log.preallocate": "false",
-    "db.tx_log.rotation.size": "32m",
-    "db.tx_log.rotation.retention_policy": "1 files",
 }
+_SMALL = {"db.tx_log.rotation.size": "32m", "db.tx_log.rotation.retention_policy": "1 files"}
+"""For tests: little is written, and many servers stand beside each other. A log as short as that makes a bulk load wait for checkpoints."""
 
 
 class NotHere(Exception):
@@ -149,12 +148,13 @@ def start(
     version: str = BASELINE,
     folder: Path = FOLDER,
     heap: str = "768m",
+    pagecache: str = "128m",
     port: int = 0,
     tied: bool = False,
 ) -> Server:
     """Start a server on the data under home (made if absent) and wait until it answers.
 
-    heap: of the JVM. port: 0 is any that is free. tied: for tests: it ends when the process that started it ends (Linux), and
+    heap: of the JVM. pagecache: memory for the store's files beside it. port: 0 is any that is free. tied: for tests: it ends when the process that started it ends (Linux), and
     its code is compiled quickly rather than well. Raises NotHere, RuntimeError.
     """
     home = home.resolve()
@@ -169,7 +169,12 @@ def start(
     port = port or _free_port()
     conf = home / "conf"
     conf.mkdir(exist_ok=True)
-    settings = {**_SETTINGS, "server.bolt.listen_address": f"127.0.0.1:{port}"}
+    settings = {
+        **_SETTINGS,
+        **(_SMALL if tied else {}),
+        "server.memory.pagecache.size": pagecache,
+        "server.bolt.listen_address": f"127.0.0.1:{port}",
+    }
     if not version.startswith("5."):
         settings["db.query.default_language"] = "CYPHER_5"
     (conf / "neo4j.conf").write_text("".join(f"{k}={v}\n" for k, v in settings.items()), encoding="utf-8")
@@ -313,6 +318,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("action", choices=("start", "stop", "status", "wipe"))
     parser.add_argument("--version", default=BASELINE, help=f"default {BASELINE}; the calendar line: {CALENDAR}")
     parser.add_argument("--heap", default="1g", help="of the server's JVM, default 1g")
+    parser.add_argument("--pagecache", default="512m", help="memory for its files beside that, default 512m")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="default .neo4j of this checkout")
     parser.add_argument("--export", action="store_true", help="print lines for a shell to eval")
     given = parser.parse_args(arguments)
@@ -336,7 +342,11 @@ def main(arguments: list[str] | None = None) -> int:
             given.folder.mkdir(parents=True, exist_ok=True)
             try:
                 server = start(
-                    given.folder / f"home-{given.version}", version=given.version, folder=given.folder, heap=given.heap
+                    given.folder / f"home-{given.version}",
+                    version=given.version,
+                    folder=given.folder,
+                    heap=given.heap,
+                    pagecache=given.pagecache,
                 )
             except (NotHere, RuntimeError) as e:
                 print(e, file=sys.stderr)

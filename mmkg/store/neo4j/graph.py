@@ -65,8 +65,7 @@ class Neo4jGraph:
 
     def clear(self) -> None:
         """Delete every node of the graph's labels, with its edges."""
-        for label in PRIMARY_LABELS:
-            self.connection.execute(f"MATCH (n:{label}) CALL (n) {{ DETACH DELETE n }} IN TRANSACTIONS OF 5000 ROWS")
+        delete_graph(self.connection)
 
     def apply(self, delta: GraphDelta) -> None:
         """Delete and upsert in one transaction. Raises StoreError for an edge whose end does not exist."""
@@ -289,3 +288,11 @@ def _to_edge(row: Mapping[str, Any], label: str, direction: str) -> Edge:
         target_label=ends[1],
         properties=dict(row["props"]),
     )
+
+
+def delete_graph(connection: Connection) -> None:
+    """Delete every node of the graph's labels, with its edges, in bounded transactions: first the edges, of which one node may
+    have more than a transaction has memory for."""
+    labels = "|".join(PRIMARY_LABELS)
+    connection.execute(f"MATCH (:{labels})-[r]->() CALL (r) {{ DELETE r }} IN TRANSACTIONS OF 10000 ROWS")
+    connection.execute(f"MATCH (n:{labels}) CALL (n) {{ DETACH DELETE n }} IN TRANSACTIONS OF 2000 ROWS")

@@ -83,6 +83,8 @@ class Loader:
 
     def _send(self, columns: dict[tuple[_Kind, tuple[str, ...]], list[list[Any]]]) -> None:
         with self._connection.transaction() as tx:
+            # Each answer is read after the next statement is under way: the driver packs that one while the server takes in this.
+            answers = []
             for (kind, names), values in columns.items():
                 if len(kind) == 1:
                     text = statements.load_nodes(kind[0], names)
@@ -90,8 +92,10 @@ class Loader:
                     text = statements.load_edges(kind[0], kind[1], kind[2], names)
                 for i in range(0, len(values[0]), _PART):
                     part = [column[i : i + _PART] for column in values]
-                    made = tx.run(text, columns=part).single(strict=True)["n"]
-                    if made != len(part[0]):
-                        raise StoreError(
-                            f"{len(part[0]) - made} edges {kind[0]} to nodes that are gone: the graph was written meanwhile"
-                        )
+                    answers.append((kind[0], len(part[0]), tx.run(text, columns=part)))
+            for kind, wanted, answer in answers:
+                made = answer.single(strict=True)["n"]
+                if made != wanted:
+                    raise StoreError(
+                        f"{wanted - made} edges {kind} to nodes that are gone: the graph was written meanwhile"
+                    )

@@ -43,7 +43,7 @@ from mmkg.store.neo4j.commit import (
 )
 from mmkg.store.neo4j.connection import Connection, Runner
 from mmkg.store.neo4j.facts import document_row, unit_rows
-from mmkg.store.neo4j.graph import apply_delta
+from mmkg.store.neo4j.graph import apply_delta, delete_graph
 from mmkg.store.neo4j.lookups import ServerLookups
 from mmkg.store.neo4j.media import Media
 from mmkg.store.neo4j.rows import ServerRows
@@ -341,9 +341,9 @@ class ServerWriter(ServerLookups):
         connection = self.connection
         connection.write(lambda tx: _mark(tx, True))
         settle(connection, self.search, base.need(connection).manifest.spaces)
+        delete_graph(connection)
         for text in (
-            "MATCH (n:Entity|_Entity|_Title|_Alias|_Bucket) CALL (n) { DETACH DELETE n } IN TRANSACTIONS OF 2000 ROWS",
-            "MATCH (n:Document|Section|Chunk|Image|Clip) CALL (n) { DETACH DELETE n } IN TRANSACTIONS OF 2000 ROWS",
+            "MATCH (n:_Entity|_Title|_Alias|_Bucket) CALL (n) { DELETE n } IN TRANSACTIONS OF 2000 ROWS",
             "MATCH (u:_Unit) CALL (u) { REMOVE u._derived, u._anchors } IN TRANSACTIONS OF 2000 ROWS",
         ):
             connection.execute(text)
