@@ -93,9 +93,9 @@ class Loader:
                 for i in range(0, len(values[0]), _PART):
                     part = [column[i : i + _PART] for column in values]
                     answers.append((kind[0], len(part[0]), tx.run(text, columns=part)))
-            for kind, wanted, answer in answers:
+            for what, wanted, answer in answers:
                 made = answer.single(strict=True)["n"]
                 if made != wanted:
                     raise StoreError(
-                        f"{wanted - made} edges {kind} to nodes that are gone: the graph was written meanwhile"
+                        f"{wanted - made} edges {what} to nodes that are gone: the graph was written meanwhile"
                     )
