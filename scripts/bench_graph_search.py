@@ -21,7 +21,7 @@ from mmkg.store.neo4j.connection import Connection
 from mmkg.store.neo4j.ddl import hidden_schema, vector_property, vector_schema
 from mmkg.store.neo4j.graph import make_schema
 from mmkg.store.neo4j.search import SearchIndexes
-from mmkg.store.neo4j.searchrows import READY
+from mmkg.store.neo4j.searchrows import READY, SearchRows
 from mmkg.store.neo4j.views import IndexedViews
 from mmkg.types import Evidence
 
@@ -102,7 +102,7 @@ class Corpus:
             with connection.transaction() as tx:
                 tx.run(unit, rows=own).consume()
                 tx.run(sentence, rows=said).consume()
-        connection.execute("CALL db.awaitIndexes(1800)")
+        SearchRows(connection).pack()
 
 
 class Lookup:
@@ -138,10 +138,10 @@ def measure_search(corpus: Corpus, graph: GraphStore, queries: int, connection: 
             corpus.put(connection)
             out["vectors_and_words_load_s"] = round(time.perf_counter() - started, 1)
             views = IndexedViews(lambda: arrays, SearchIndexes(connection), [SPACE])
-            view = lambda question: views.around(terms=terms(question))  # noqa: E731
-        one = HybridRetriever(view("w1"), reader=NoReader(), encode_query=lambda q: vectors[q], text_space=SPACE)
+            view = lambda question: views.around(terms=terms(question), vectors={SPACE: vectors[question]})  # noqa: E731
         asked = [corpus.question(i) for i in range(queries)]
         vectors = dict(asked)
+        one = HybridRetriever(view(asked[0][0]), reader=NoReader(), encode_query=lambda q: vectors[q], text_space=SPACE)
         out |= _percentiles("vector_search", (lambda v=v: one.view.search_sentences(SPACE, v, 10) for _, v in asked))
 
         def whole(question: str) -> None:

@@ -122,6 +122,48 @@ def test_indexes_of_an_older_version_are_filled_again(open_kb, files, write) -> 
     assert not [p for p in kb.doctor() if is_problem(p)]
 
 
+def test_the_first_run_and_a_rebuild_build_the_vector_indexes_in_one_piece(open_kb, files, monkeypatch) -> None:
+    monkeypatch.setattr("mmkg.store.neo4j.searchrows._MANY", 1)
+    kb = open_kb(search="indexes")
+
+    def made():
+        rows = kb._read().connection.rows("SHOW VECTOR INDEXES YIELD id, name RETURN id, name ORDER BY id")
+        assert len(rows) == 2
+        return [row["id"] for row in rows]
+
+    kb.add(files / "ada.md", files / "babbage.md")
+    first = made()
+    kb.add(files)
+    assert made() == first, "a base that others may search keeps its indexes"
+    kb.rebuild()
+    assert not set(made()) & set(first)
+    assert found(kb) == found(open_kb(search="arrays"))
+    # stopped between the deletion of an index and its making
+    run = kb._read().connection.execute
+    name = kb._read().connection.rows("SHOW VECTOR INDEXES YIELD name RETURN name LIMIT 1")[0]["name"]
+    run("MATCH (s:_Store {_name: 'base'}) SET s._search = 'filling'")
+    run(f"DROP INDEX {name}")
+    with pytest.raises(StoreError, match="wait for its end"):
+        open_kb(search="indexes").search("Ada Lovelace")
+    (files / "new.md").write_text("# Mary Somerville\n\nMary Somerville taught Ada Lovelace.\n")
+    kb = open_kb(search="indexes")
+    kb.add(files)
+    assert found(kb) == found(open_kb(search="arrays"))
+
+
+def test_searches_at_the_same_time_raise_what_fails(open_kb, files) -> None:
+    kb = open_kb(search="indexes")
+    kb.add(files)
+    indexes = kb._on_indexes()._views._indexes
+    assert indexes.together(lambda: 1, lambda: 2) == [1, 2]
+    with pytest.raises(ZeroDivisionError):
+        indexes.together(lambda: 1, lambda: 1 // 0)
+    space, query = kb.text_encoder.space.key, kb.text_encoder.encode_query(["Ada Lovelace"])[0]
+    many = indexes.nearest(space, query, 9, sentences=True)
+    assert indexes.nearest(space, query, 4, sentences=True) == many[:4]
+    assert indexes.nearest(space, query, 12, sentences=True)[:9] == many
+
+
 def test_a_small_budget_still_finds_what_is_near(open_kb, files) -> None:
     open_kb(search="indexes").add(files)
     kb = open_kb(search="indexes", walk_mentions=1, walk_units=6)

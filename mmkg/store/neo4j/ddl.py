@@ -92,10 +92,15 @@ def vector_index(space: str, label: str) -> str:
 def vector_schema(space: str, dim: int) -> dict[str, str]:
     """Name -> statement of the two vector indexes of a space."""
     return {
-        (name := vector_index(space, label)): (
-            f"CREATE VECTOR INDEX {name} IF NOT EXISTS FOR (n:{label}) ON n.{vector_property(space)} "
-            f"OPTIONS {{indexConfig: {{`vector.dimensions`: {dim}, `vector.similarity_function`: 'cosine', "
-            "`vector.quantization.enabled`: false}}"
-        )
+        (name := vector_index(space, label)): make_vector_index(name, label, vector_property(space), dim)
         for label in ("_Unit", "_Sentence")
     }
+
+
+def make_vector_index(name: str, label: str, key: str, dim: int) -> str:
+    """The statement that makes one. key: the property of the vectors."""
+    return (
+        f"CREATE VECTOR INDEX {name} IF NOT EXISTS FOR (n:{label}) ON n.{key} "
+        f"OPTIONS {{indexConfig: {{`vector.dimensions`: {dim}, `vector.similarity_function`: 'cosine', "
+        "`vector.quantization.enabled`: false}}"
+    )

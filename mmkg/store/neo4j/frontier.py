@@ -24,14 +24,14 @@ from mmkg.store.derivation import load_derivation, mention_totals
 from mmkg.store.neo4j.connection import Connection
 from mmkg.store.neo4j.rows import derived_text
 from mmkg.store.neo4j.search import Kept, Near, SearchIndexes
-from mmkg.store.neo4j.views import CANDIDATES, ServerSearches
+from mmkg.store.neo4j.views import ServerSearches, searched
 
 _HOPS = 3
 _FANOUT = 60
 """Entities expanded a hop, those with most mass first."""
 _HOLDERS = 100
 """Units fetched around one entity: those that have it as a title first, then by count."""
-_NEAR_UNITS, _NEAR_SENTENCES, _SEED_SENTENCES = 100, 400, 10
+_SEED_SENTENCES = 10
 _PAGES = 20
 """Pages whose units are all fetched, those with most of the question's words first."""
 _DAMPING, _SENTENCE_WEIGHT = 0.5, 0.3
@@ -78,7 +78,7 @@ class FrontierViews:
 
     def lookup(self) -> IndexView:
         """A view without units."""
-        return FrontierView(self, {}, {}, self._statistics(()), [], {}, PageWords())
+        return FrontierView(self, {}, {}, self._statistics((), ()), [], {}, PageWords())
 
     def around(
         self,
@@ -90,20 +90,18 @@ class FrontierViews:
     ) -> IndexView:
         """The view for a question."""
         asked = sorted(set(terms))
-        words = self._indexes.words(asked, CANDIDATES) if asked else {}
-        files, pages = self._file_units(file_words), self._indexes.pages(asked)
+        words, known, pages, nearest = searched(self._indexes, asked, vectors or {})
+        files = self._file_units(file_words)
         first: dict[str, None] = dict.fromkeys(list(words)[: self._budget // 3])
         near: list[Near] = []
-        for space, vector in (vectors or {}).items():
-            units = self._indexes.nearest(space, vector, _NEAR_UNITS, sentences=False)
-            sentences = self._indexes.nearest(space, vector, _NEAR_SENTENCES, sentences=True)
+        for units, sentences in nearest.values():
             near = near or sentences[:_SEED_SENTENCES]
             first.update(dict.fromkeys(n.unit for n in (*units, *sentences)))
         for units_of in (*files.values(), *(hit.units for hit in pages.hits[:_PAGES])):
             first.update(dict.fromkeys(units_of))
         held = self.units(list(first)[: self._budget])
         held = self._grown(held, self._seeds(entities, near, held))
-        return FrontierView(self, held, words, self._statistics(asked), self._spaces, files, pages)
+        return FrontierView(self, held, words, self._statistics(asked, known), self._spaces, files, pages)
 
     # ---- growing ----
 
@@ -239,9 +237,9 @@ class FrontierViews:
             self._totals = row["n"], row["worded"], row["total"] / max(row["worded"], 1), documents
         return self._totals
 
-    def _statistics(self, terms: Sequence[str]) -> Statistics:
+    def _statistics(self, terms: Sequence[str], frequencies: Sequence[int]) -> Statistics:
         n, worded, mean, _ = self.totals()
-        known = dict(zip(terms, self._indexes.frequencies(terms), strict=True)) if terms else {}
+        known = dict(zip(terms, frequencies, strict=True))
         return Statistics(n_units=n, n_worded=worded, mean_length=mean, frequencies=known)
 
     @property

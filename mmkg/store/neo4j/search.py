@@ -6,6 +6,7 @@ import re
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence, Set
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -21,6 +22,8 @@ from mmkg.store.neo4j.searchrows import READY, SearchRows
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
+NEAR_UNITS, NEAR_SENTENCES = 100, 400
+"""What a question is first searched for; asked for beforehand, beside its words, it waits for the slowest alone."""
 _MOST = 2_000
 """Most rows of one search: what would need more (a rare modality in a large base) gets fewer."""
 _SPARE = 10
@@ -62,9 +65,19 @@ class Kept(Generic[K, V]):
             found.update(fresh)
             with self._lock:
                 self._rows.update(fresh)
-                while len(self._rows) > self._size:
-                    self._rows.popitem(last=False)
+                self._forget()
         return found
+
+    def put(self, key: K, value: V) -> None:
+        """Keep a value in place of the one that is there."""
+        with self._lock:
+            self._rows[key] = value
+            self._rows.move_to_end(key)
+            self._forget()
+
+    def _forget(self) -> None:
+        while len(self._rows) > self._size:
+            self._rows.popitem(last=False)
 
 
 class SearchIndexes:
@@ -77,14 +90,20 @@ class SearchIndexes:
         if SearchRows(connection).state() != READY:
             raise StoreError(
                 f"the base at {connection.address.uri} has no search indexes in the server",
-                hint="run `mmkg add` or `mmkg rebuild` once with search=indexes in its address",
+                hint="run `mmkg add` or `mmkg rebuild` once with search=indexes in its address; while one runs, wait for its end",
             )
         self.connection = connection
         rows = connection.rows("SHOW VECTOR INDEXES YIELD name WHERE name STARTS WITH 'mmkg' RETURN name")
         self._indexes = {row["name"] for row in rows}
         self._frequencies: Kept[tuple[str, str], int] = Kept(50_000)
         self._page_totals: tuple[int, int, float] | None = None
+        self._found: Kept[tuple[str, bool, bytes], tuple[int, list[Near]]] = Kept(64)
+        self._threads = ThreadPoolExecutor(4, thread_name_prefix="mmkg-search")
         self._vectors: Kept[tuple[str, str], npt.NDArray[np.float16]] = Kept(20_000)
+
+    def together(self, *calls: Callable[[], Any]) -> list[Any]:
+        """What these calls return, made at the same time. Raises what the first of them that fails does."""
+        return [future.result() for future in [self._threads.submit(call) for call in calls]]
 
     # ---- words ----
 
@@ -172,13 +191,23 @@ class SearchIndexes:
         return vector_index(space, "_Unit") in self._indexes
 
     def nearest(self, space: str, query: FloatArray, k: int, *, sentences: bool) -> list[Near]:
-        """About the k units, or sentences, nearest to a vector, best first, ties by id; none for an unknown space."""
+        """About the k units, or sentences, nearest to a vector, best first, ties by id; none for an unknown space.
+
+        The last searches are kept: for fewer of the same nothing is asked.
+        """
         if not self.has(space) or k < 1 or not np.any(query):
             return []
+        key, k = (space, sentences, np.asarray(query, dtype=np.float64).tobytes()), min(k, _MOST)
+        known = self._found.get([key], lambda _: {}).get(key)
+        if known is None or known[0] < k:
+            known = k, self._nearest(space, query, k, sentences=sentences)
+            self._found.put(key, known)
+        return known[1][:k]
+
+    def _nearest(self, space: str, query: FloatArray, k: int, *, sentences: bool) -> list[Near]:
         label = "_Sentence" if sentences else "_Unit"
         unit, ordinal = ("node._unit", "node._ord") if sentences else ("node._id", "-1")
         seen = "EXISTS { MATCH (u:_Unit {_id: node._unit}) WHERE u._visible }" if sentences else "node._visible"
-        k = min(k, _MOST)
         rows = self.connection.rows(
             f"CALL db.index.vector.queryNodes('{vector_index(space, label)}', $k, $v) YIELD node, score "
             f"WITH node, score WHERE {seen} RETURN {unit} AS unit, {ordinal} AS ordinal, score",

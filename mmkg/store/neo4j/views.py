@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -16,7 +17,7 @@ import scipy.sparse as sp
 
 from mmkg.protocols import FloatArray, IndexView, IntArray, PageWords, Statistics
 from mmkg.store.folder.index import FolderIndex
-from mmkg.store.neo4j.search import Near, SearchIndexes, gathered
+from mmkg.store.neo4j.search import NEAR_SENTENCES, NEAR_UNITS, Near, SearchIndexes, gathered
 
 CANDIDATES = 500
 """Units that full text brings for the words of a question; the order among them is made here, from whole counts."""
@@ -123,6 +124,29 @@ class ServerSearches:
         return self._sentence_start
 
 
+def searched(
+    indexes: SearchIndexes, terms: Sequence[str], vectors: Mapping[str, FloatArray]
+) -> tuple[Mapping[str, Mapping[str, int]], list[int], PageWords, dict[str, tuple[list[Near], list[Near]]]]:
+    """All that a question is searched for first, at the same time: words, frequencies and pages of its index terms, and for each
+    space the units and sentences near its vector."""
+    near = [
+        partial(indexes.nearest, space, vector, NEAR_SENTENCES if sentences else NEAR_UNITS, sentences=sentences)
+        for space, vector in vectors.items()
+        for sentences in (True, False)
+    ]
+    if not terms:
+        words: Mapping[str, Mapping[str, int]] = {}
+        known, pages, found = [], PageWords(), indexes.together(*near)
+    else:
+        *found, words, pages, known = indexes.together(
+            *near,
+            partial(indexes.words, terms, CANDIDATES),
+            partial(indexes.pages, terms),
+            partial(indexes.frequencies, terms),
+        )
+    return words, known, pages, {s: (found[2 * i + 1], found[2 * i]) for i, s in enumerate(vectors)}
+
+
 class IndexedView(ServerSearches):
     """One question's IndexView over exported arrays of the walk: units and graph are all there, words and vectors are not."""
 
@@ -189,11 +213,11 @@ class IndexedViews:
         """The view for a question with these index terms; its graph is the whole one."""
         arrays = self.arrays()
         asked = sorted(set(terms))
+        words, known, pages = searched(self._indexes, asked, vectors or {})[:3]
         statistics = Statistics(
             n_units=arrays.n_units,
             n_worded=self._totals[0],
             mean_length=self._totals[1],
-            frequencies=dict(zip(asked, self._indexes.frequencies(asked), strict=True)) if asked else {},
+            frequencies=dict(zip(asked, known, strict=True)),
         )
-        words = self._indexes.words(asked, CANDIDATES) if asked else {}
-        return IndexedView(arrays, self._indexes, words, self._spaces, statistics, self._indexes.pages(asked))
+        return IndexedView(arrays, self._indexes, words, self._spaces, statistics, pages)

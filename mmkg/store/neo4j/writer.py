@@ -74,6 +74,7 @@ class ServerWriter(ServerLookups):
             media.check()
         self.row = base.find(connection) or (base.make(connection) if create else base.need(connection))
         self.search = SearchRows(connection)
+        self._was_empty = self.row.generation == 0
 
     def close(self) -> None:
         """Nothing is held; the connection belongs to whoever opened it."""
@@ -304,7 +305,10 @@ class ServerWriter(ServerLookups):
     # ---- upkeep ----
 
     def finish(self, progress: ProgressCallback | None = None) -> None:
-        """End of a run; a server needs no folding of deltas."""
+        """End of a run: the search indexes of a base that was empty before it are built in one piece."""
+        if self._was_empty and self.row.generation < base.need(self.connection).generation:
+            self.search.pack()
+            self._was_empty = False
 
     def forget_spaces(self, spaces: Sequence[str]) -> bool:
         """Forget all model output of these spaces, and rebuild what was found by it; False if no visible document had any.
@@ -362,6 +366,7 @@ class ServerWriter(ServerLookups):
         for i in range(0, len(documents), _CHANGES):
             with connection.transaction() as tx:
                 see(tx, self.deriver, generation, added=documents[i : i + _CHANGES])
+        self.search.pack()
         connection.write(lambda tx: _mark(tx, False, generation))
 
 
