@@ -7,7 +7,7 @@ left, what it holds staged is published. At the end both have the same digest.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from mmkg.adding import Writer
@@ -54,12 +54,12 @@ def copy(reader: Reader, writer: Writer, *, progress: Callable[[int, int], None]
             if state != "visible" or (writer.source(uri) or (None,))[0] != document
         ]
         if units >= _UNITS or len(changes) >= _UNITS:
-            writer.publish(changes)
+            _publish(writer, changes)
             changes, units = [], 0
         if progress:
             progress(done + 1, len(documents))
     if changes:
-        writer.publish(changes)
+        _publish(writer, changes)
     noted = [SourceChange(**row) for row in rows.values() if row["document"] is None]
     if noted:
         writer.note_sources(noted)
@@ -80,6 +80,11 @@ def _stage(reader: Reader, writer: Writer, document: str, uris: list[str]) -> in
         outputs=reader.outputs(document),
     )
     return len(facts.units)
+
+
+def _publish(writer: Writer, changes: Sequence[SourceChange]) -> None:
+    for uri, why in writer.publish(changes).lost.items():
+        raise StoreError(f"{uri} was not copied: {why}")
 
 
 def _blob(reader: Reader, document: str) -> bytes | None:

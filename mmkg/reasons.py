@@ -61,6 +61,9 @@ REASONS: dict[str, Reason] = {
     "stopped": Reason(("failed",), "the run was stopped before the file was parsed"),
     "dependency": Reason(("failed",), "an optional package that its format needs is not installed"),
     "model": Reason(("failed",), "a model gave no usable vector for its text; nothing of it was kept"),
+    "server-memory": Reason(
+        ("failed",), "one commit of it needs more than db.memory.transaction.max of the Neo4j server"
+    ),
     "gone": Reason(("removed",), "the file is no longer there (`add --prune`), or no longer in its archive"),
 }
 

@@ -19,7 +19,6 @@ from mmkg.listing import path_of, weight
 from mmkg.protocols import ProgressCallback
 from mmkg.reasons import KEPT, reason
 from mmkg.store.changes import SourceChange
-from mmkg.store.neo4j.commit import REMOVED_MEANWHILE
 from mmkg.tags import with_tags
 from mmkg.types import FileReport, Progress, tags_of
 
@@ -135,7 +134,7 @@ class Decisions:
         changes, self._changes = self._changes, []
         reports, self._reports = self._reports, []
         unchanged: set[str] = set()
-        lost: set[str] = set()
+        lost: dict[str, str] = {}
         if changes:
             with Timer(self.report.timings, "publish"):
                 published = self._writer.publish(changes)
@@ -143,7 +142,7 @@ class Decisions:
         self.last_commit = time.monotonic()
         for report, path in reports:
             if report.uri in lost:
-                report = replace(report, status="failed", id="", reason=REMOVED_MEANWHILE)
+                report = replace(report, status="failed", id="", reason=lost[report.uri])
             elif report.uri in unchanged and report.status in ("added", "updated"):
                 report = replace(report, status="unchanged", reason="")
             self.report.documents.append(report)

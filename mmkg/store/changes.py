@@ -25,12 +25,12 @@ class SourceChange:
 class Published:
     """What one publication did: document ids that came and went.
 
-    unchanged: URIs that another writer had pointed at the same document meanwhile. lost: URIs whose document another writer
-    had removed meanwhile. A folder has one writer: there both are empty.
+    unchanged: URIs that another writer had pointed at the same document meanwhile. lost: URIs whose document did not come in, and why:
+    another writer had removed it meanwhile, or it is too much for one commit. In a folder both are empty.
     """
 
     generation: int
     added: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
     unchanged: set[str] = field(default_factory=set)
-    lost: set[str] = field(default_factory=set)
+    lost: dict[str, str] = field(default_factory=dict)

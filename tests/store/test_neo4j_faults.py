@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from mmkg.errors import ConfigError, StoreError, StoreLockedError, StoreUnavailableError
+from mmkg.store.folder.doctor import is_problem
 
 pytestmark = [pytest.mark.neo4j, pytest.mark.slow]
 
@@ -145,10 +146,20 @@ def test_a_batch_beyond_the_servers_memory_comes_in_by_halves(
         folder.add(tmp_path / "files")
         assert report.counts == {"added": 6}
         assert kb.digest() == folder.digest()
-        write("long.md", "\n\n".join(f"Person Name{j}z of Village{j}z met Smith{j}z." for j in range(6000)))
-        with pytest.raises(StoreError, match=r"long.md is more than one transaction.*db.memory.transaction.max"):
-            kb.add(tmp_path / "files")
+        long = write("long.md", "\n\n".join(f"Person Name{j}z of Village{j}z met Smith{j}z." for j in range(6000)))
+        last = write("zz.md", "# Last\n\nPerson Last met Keeper Last.\n")
+        report = kb.add(tmp_path / "files")
+        assert report.counts == {"unchanged": 6, "added": 1, "failed": 1}
+        (failed,) = [d for d in report.documents if d.status == "failed"]
+        assert failed.uri == long.as_uri() and failed.reason.startswith("server-memory: ")
+        assert "db.memory.transaction.max" in failed.reason
+        folder.add(last)
         assert kb.digest() == folder.digest()
+        assert [s["status"] for s in kb.sources() if s["uri"] == long.as_uri()] == ["failed"]
+        long.write_text("# Short\n\nPerson Short met nobody.\n")
+        assert kb.add(tmp_path / "files").counts == {"unchanged": 7, "added": 1}
+        folder.add(long)
+        assert kb.digest() == folder.digest() and not [p for p in kb.doctor() if is_problem(p)]
 
 
 def test_a_full_disk_is_named_and_the_run_goes_on_with_room(small_disk, own_server, open_kb, write, tmp_path) -> None:

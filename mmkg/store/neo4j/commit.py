@@ -55,7 +55,7 @@ def publish(
         ).data()
     }
     lost = {c.uri for c in changes if c.document and states.get(c.document) not in ("staged", "visible")}
-    _forget(tx, lost, before)
+    forget(tx, lost, before, REMOVED_MEANWHILE)
     added = sorted(i for i, state in states.items() if held[i]["has"] and state == "staged")
     gone = sorted(i for i, state in states.items() if not held[i]["has"] and state == "visible")
     dropped = sorted(
@@ -80,7 +80,9 @@ def publish(
         generation=generation,
     ).consume()
     orphans = delete_documents(tx, [*gone, *dropped])
-    return Outcome(Published(generation, added, gone, unchanged=unchanged, lost=lost), orphans)
+    return Outcome(
+        Published(generation, added, gone, unchanged=unchanged, lost=dict.fromkeys(lost, REMOVED_MEANWHILE)), orphans
+    )
 
 
 def replace_facts(
@@ -202,14 +204,14 @@ def _move_sources(tx: Runner, changes: Sequence[SourceChange]) -> tuple[set[str]
     return touched, unchanged, before
 
 
-def _forget(tx: Runner, uris: set[str], before: Mapping[str, Any]) -> None:
-    """Sources whose document another writer removed meanwhile: as they were before, waiting for nothing."""
+def forget(tx: Runner, uris: Set[str], before: Mapping[str, Any], why: str) -> None:
+    """Sources whose document does not come in: as they were before, waiting for nothing."""
     rows = [{"uri": uri, "document": before[uri]["document"] if uri in before else None} for uri in sorted(uris)]
     text = (
         "UNWIND $rows AS r MATCH (s:_Source {_uri: r.uri}) SET s._document = r.document, s._status = 'failed', "
-        "s._reason = $reason"
+        "s._reason = $reason, s._pending = null"
     )
-    tx.run(text, rows=rows, reason=REMOVED_MEANWHILE).consume()
+    tx.run(text, rows=rows, reason=why).consume()
 
 
 def graph_delta(

@@ -125,8 +125,7 @@ class SearchRows:
             for i in range(0, len(rows.units), _UNITS):
                 part = slice(i, i + _UNITS)
                 self.connection.write(lambda tx, rows=rows, part=part: rows.write(tx, part))  # type: ignore[misc]
-            self.connection.write(lambda tx, rows=rows: rows.write_pages(tx))  # type: ignore[misc]
-            self.connection.write(lambda tx, document=document: _done(tx, document))  # type: ignore[misc]
+            self.connection.write(rows.finish)
 
     def index_in(self, tx: Runner, document: str) -> None:
         """The same in a transaction that is open, for one document that can be held in it. A space is searched once its
@@ -136,8 +135,7 @@ class SearchRows:
             return
         if (rows := _Rows.of(tx, document)) is not None:
             rows.write(tx, slice(None))
-            rows.write_pages(tx)
-            _done(tx, document)
+            rows.finish(tx)
 
     def differences(self, document: str) -> list[tuple[str, str]]:
         """(kind of problem, unit id) where a document's rows are not what its facts and kept output mean."""
@@ -312,8 +310,8 @@ class _Rows:
             for i in range(0, len(rows), _VECTORS):
                 tx.run(text, rows=rows[i : i + _VECTORS]).consume()
 
-    def write_pages(self, tx: Runner) -> None:
-        """The rows of the pages, in place of those that are there."""
+    def finish(self, tx: Runner) -> None:
+        """The rows of the pages, in place of those that are there, and the mark that the document has its rows."""
         tx.run("MATCH (p:_Page {_document: $id}) DELETE p", id=self.document).consume()
         pages = self.pages()
         for i in range(0, len(pages), _UNITS):
@@ -323,7 +321,5 @@ class _Rows:
                 rows=pages[i : i + _UNITS],
                 id=self.document,
             ).consume()
-
-
-def _done(tx: Runner, document: str) -> None:
-    tx.run("MATCH (d:_Document {_id: $id}) SET d._searchable = $version", id=document, version=_VERSION).consume()
+        text = "MATCH (d:_Document {_id: $id}) SET d._searchable = $version"
+        tx.run(text, id=self.document, version=_VERSION).consume()

@@ -19,6 +19,7 @@ from typing import Any
 
 from mmkg.errors import QueryLimitError, StoreError, StoreLockedError, StoreUnavailableError
 from mmkg.protocols import Deriver, ProgressCallback
+from mmkg.reasons import reason
 from mmkg.schema import PAGE_MARK
 from mmkg.store import derivation
 from mmkg.store.changes import Published, SourceChange
@@ -30,6 +31,7 @@ from mmkg.store.neo4j.commit import (
     Outcome,
     Outputs,
     delete_documents,
+    forget,
     graph_delta,
     output_rows,
     publish,
@@ -57,6 +59,8 @@ _UNITS = 200
 _CHANGES = 100
 """Sources a commit: a removal of a thousand documents is ten commits."""
 _ATTEMPTS = 4
+_TOO_LARGE = "is more than one transaction of the server may hold"
+_MORE_MEMORY = "raise db.memory.transaction.max (docs/neo4j.md says how much), then run the command again"
 _STALE_MS = 3_600_000
 """How long a document may stay in state `staging` before another writer takes it for abandoned."""
 
@@ -231,10 +235,8 @@ class ServerWriter(ServerLookups):
         return total
 
     def _bounded(self, changes: Sequence[SourceChange], republish: Sequence[str]) -> Iterator[Outcome]:
-        """One commit, or smaller ones where it is more than the server's transactions may hold.
-
-        Raises StoreError for one source that is too much alone.
-        """
+        """One commit, or smaller ones where it is more than the server's transactions may hold. One new document that is too much
+        alone does not come in. Raises StoreError for a removal, or a document that is here already, that is."""
         try:
             yield self._commit(lambda tx, generation: publish(tx, self.deriver, generation, changes, republish))
         except QueryLimitError as e:
@@ -248,12 +250,23 @@ class ServerWriter(ServerLookups):
                 half = len(republish) // 2
                 for again in (republish[:half], republish[half:]):
                     yield from self._bounded((), again)
+            elif changes and changes[0].document:
+                yield self._too_large(changes[0].uri)
             else:
                 name = changes[0].uri if changes else republish[0]
-                raise StoreError(
-                    f"{name} is more than one transaction of the server may hold",
-                    hint="raise db.memory.transaction.max (docs/neo4j.md says how much), then run the command again",
-                ) from e
+                raise StoreError(f"{name} {_TOO_LARGE}", hint=_MORE_MEMORY) from e
+
+    def _too_large(self, uri: str) -> Outcome:
+        """Give up a document: its source is what it was before, and waits for nothing. What is staged goes with the next run."""
+        why = reason("server-memory", f"{_TOO_LARGE}; {_MORE_MEMORY}")
+
+        def work(tx: Runner) -> int:
+            generation = base.lock(tx)
+            row = tx.run("MATCH (s:_Source {_uri: $uri}) RETURN s._document AS document", uri=uri).single()
+            forget(tx, {uri}, {uri: row} if row else {}, why)
+            return generation
+
+        return Outcome(Published(self.connection.write(work), lost={uri: why}), [])
 
     def _commit(self, work: Callable[[Runner, int], Outcome]) -> Outcome:
         """One commit, tried again after a passing fault if it did not go through. work: of a transaction and its generation."""
