@@ -212,8 +212,8 @@ class FolderIndex:
                 {
                     space
                     for segment, view in zip(self._text, self._units.rows, strict=True)
-                    for space, rows in segment.spaces.items()
-                    if np.any(view[rows.unit] >= 0)
+                    for space in segment.spaces
+                    if _lives(segment, view, space)
                 }
             )
         )
@@ -283,7 +283,7 @@ class FolderIndex:
                 self._parts[space, sentences] = [
                     self._part(segment, view, space, sentences)
                     for segment, view in zip(self._text, self._units.rows, strict=True)
-                    if space in segment.spaces
+                    if _lives(segment, view, space)
                 ]
             return self._parts[space, sentences]
 
@@ -312,3 +312,8 @@ class FolderIndex:
         found = np.flatnonzero(np.isin(self._units.documents, documents))
         parts = [order[starts[d] : starts[d + 1]] for d in found]
         return np.sort(np.concatenate(parts)) if parts else np.empty(0, dtype=np.int64)
+
+
+def _lives(segment: TextSegment, view: Int32, space: str) -> bool:
+    """Whether a unit that the view still has (view: number of each row, or -1) has a vector in the space."""
+    return space in segment.spaces and bool(np.any(view[segment.spaces[space].unit] >= 0))
