@@ -58,10 +58,12 @@ def load_nodes(label: str, names: tuple[str, ...]) -> str:
 
 
 def load_edges(type_: str, source_label: str, target_label: str, names: tuple[str, ...]) -> str:
-    """New edges. $columns: ids of sources, of targets, then a list of values for each property of names."""
-    values = ", ".join(f"{_name(name)}: $columns[{k}][i]" for k, name in enumerate(names, start=2))
+    """New edges, those of one source together: it is looked up once. $sources: ids; $starts: where in the columns the edges of each begin,
+    and their end; $columns: ids of targets, then a list of values for each property of names."""
+    values = ", ".join(f"{_name(name)}: $columns[{k}][i]" for k, name in enumerate(names, start=1))
     return (
-        f"{_EACH} MATCH (a:{_label(source_label)} {{id: $columns[0][i]}}) MATCH (b:{_label(target_label)} {{id: $columns[1][i]}}) "
+        f"UNWIND range(0, size($sources) - 1) AS s MATCH (a:{_label(source_label)} {{id: $sources[s]}}) "
+        f"UNWIND range($starts[s], $starts[s + 1] - 1) AS i MATCH (b:{_label(target_label)} {{id: $columns[0][i]}}) "
         f"CREATE (a)-[:{_type(type_)} {{{values}}}]->(b) RETURN count(*) AS n"
     )
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from mmkg.kb import KnowledgeBase
 from mmkg.store.embedded.graph import KGLiteStore
 from mmkg.testing.cypher_texts import ATTACKS, BOMBS, hostile, innocent
 from mmkg.testing.graph_store import dump, small_graph
+from mmkg.testing.listener import Listener
 
 CANARY = "canary-9d41f7"
 LIMIT_S = 2.0
@@ -34,25 +34,14 @@ class Outside:
         self.folder = folder
         self.canary = folder / "canary.csv"
         self.canary.write_text(f"name,value\n{CANARY},1\n")
-        self.connections = 0
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        threading.Thread(target=self._listen, daemon=True).start()
-
-    def _listen(self) -> None:
-        while True:
-            try:
-                connection, _ = self.listener.accept()
-            except OSError:
-                return
-            self.connections += 1
-            connection.close()
+        self.listener = Listener()
 
     def fill(self, text: str) -> str:
         text = text.replace("CANARY", str(self.canary)).replace("TARGET", str(self.folder / "target"))
-        return text.replace("PORT", str(self.listener.getsockname()[1]))
+        return text.replace("PORT", str(self.listener.port))
 
     def untouched(self) -> bool:
-        return self.connections == 0 and [p.name for p in self.folder.iterdir()] == ["canary.csv"]
+        return self.listener.connections == 0 and [p.name for p in self.folder.iterdir()] == ["canary.csv"]
 
 
 @pytest.fixture

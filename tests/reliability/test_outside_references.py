@@ -11,17 +11,16 @@ import ctypes
 import json
 import os
 import select
-import socket
 import struct
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from mmkg.testing.listener import Listener
 from mmkg.testing.outside_references import carriers
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the kernel's record of opened files is Linux's")
@@ -36,22 +35,11 @@ class Witness:
         folder.mkdir()
         self.file = folder / "secret.txt"
         self.file.write_text(f"{CANARY} <x>1</x>")
-        self.connections = 0
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-        threading.Thread(target=self._listen, daemon=True).start()
+        self.listener = Listener()
+        self.url = f"http://127.0.0.1:{self.listener.port}"
         self._libc = ctypes.CDLL(None, use_errno=True)
         self._notify = self._libc.inotify_init1(os.O_NONBLOCK)
         assert self._libc.inotify_add_watch(self._notify, str(folder).encode(), 0x20 | 0x1) >= 0  # opened, read
-
-    def _listen(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            self.connections += 1
-            connection.close()
 
     def reads(self) -> int:
         """How often the file was opened or read since the last call."""
@@ -65,7 +53,7 @@ class Witness:
         return n
 
     def close(self) -> None:
-        self._listener.close()
+        self.listener.close()
         os.close(self._notify)
 
 
@@ -126,7 +114,7 @@ def test_nothing_outside_is_even_tried(tmp_path: Path, witness: Witness, record_
     made = put(tmp_path / "in", witness)
     assert len(made) >= 30
     attempts, found = watched(tmp_path / "in", witness)
-    assert attempts == [] and witness.connections == 0 and witness.reads() == 0
+    assert attempts == [] and witness.listener.connections == 0 and witness.reads() == 0
     assert found.keys() == made.keys()
     for name, (status, reason, facts) in found.items():
         assert CANARY not in facts, name
@@ -148,7 +136,7 @@ def test_adding_them_fetches_nothing(tmp_path: Path, witness: Witness, make_kb, 
     for document in kb.documents():
         assert CANARY not in kb.document_text(document["id"])
     assert kb.search(CANARY, k=3) == [] or all(CANARY not in e.text for e in kb.search(CANARY, k=3))
-    assert witness.connections == 0 and witness.reads() == 0
+    assert witness.listener.connections == 0 and witness.reads() == 0
     record_property("cases", len(made))
 
 
@@ -166,9 +154,9 @@ def test_the_witnesses_see_what_there_is_to_see(tmp_path: Path, witness: Witness
     attempts, _ = watched(tmp_path / "in", witness, careless)
     assert {event for _, event, _ in attempts} >= {"socket.connect", "open"}
     end = time.monotonic() + 5
-    while witness.connections == 0 and time.monotonic() < end:
+    while witness.listener.connections == 0 and time.monotonic() < end:
         time.sleep(0.02)
-    assert witness.connections == 1 and witness.reads() >= 2
+    assert witness.listener.connections == 1 and witness.reads() >= 2
     with contextlib.suppress(OSError):
         witness.file.read_text()
     assert witness.reads() >= 1

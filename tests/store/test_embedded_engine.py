@@ -7,7 +7,6 @@ import gzip
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -29,6 +28,7 @@ from mmkg.store.embedded.limits import MEMORY_EXIT
 from mmkg.store.embedded.process import EngineProcess, ProcessDied
 from mmkg.testing.cypher_texts import ATTACKS, BOMBS, INNOCENT
 from mmkg.testing.graph_store import dump, expected, make_edge, make_node, small_graph
+from mmkg.testing.listener import Listener
 from mmkg.types import GraphDelta
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
@@ -57,32 +57,20 @@ class Surroundings:
         self.folder = folder
         self.canary = folder / "canary.csv"
         self.canary.write_text(f"name,value\n{CANARY},1\n")
-        self.connections = 0
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self._listen, daemon=True).start()
+        self.listener = Listener()
         self.before = self._files()
-
-    def _listen(self) -> None:
-        while True:
-            try:
-                connection, _ = self.listener.accept()
-            except OSError:
-                return
-            self.connections += 1
-            connection.close()
 
     def _files(self) -> dict[str, bytes]:
         return {str(p): p.read_bytes() for p in self.folder.rglob("*") if p.is_file()}
 
     def fill(self, text: str) -> str:
         text = text.replace("CANARY", str(self.canary)).replace("TARGET", str(self.folder / "target.csv"))
-        return text.replace("PORT", str(self.port))
+        return text.replace("PORT", str(self.listener.port))
 
     def check(self, answer: object) -> None:
         assert CANARY not in str(answer)
         assert self._files() == self.before
-        assert self.connections == 0
+        assert self.listener.connections == 0
 
 
 @pytest.fixture

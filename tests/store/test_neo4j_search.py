@@ -151,6 +151,26 @@ def test_the_first_run_and_a_rebuild_build_the_vector_indexes_in_one_piece(open_
     assert found(kb) == found(open_kb(search="arrays"))
 
 
+def test_a_rebuild_leaves_unfinished_rows_unfinished(open_kb, files, monkeypatch) -> None:
+    monkeypatch.setattr("mmkg.store.neo4j.searchrows._MANY", 1)
+    kb = open_kb(search="indexes")
+    kb.add(files)
+    # another writer is filling them in, and has come to all documents but one
+    run = kb._read().connection.execute
+    run("MATCH (s:_Store {_name: 'base'}) SET s._search = 'filling'")
+    run(
+        "MATCH (d:_Document) WITH d ORDER BY d._id LIMIT 1 SET d._searchable = NULL WITH d "
+        "MATCH (s:_Sentence {_document: d._id}) DELETE s"
+    )
+    open_kb(search="arrays").rebuild()
+    with pytest.raises(StoreError, match="wait for its end"):
+        open_kb(search="indexes").search("Ada Lovelace")
+    kb = open_kb(search="indexes")
+    kb.add(files)
+    assert found(kb) == found(open_kb(search="arrays"))
+    assert not [p for p in kb.doctor() if is_problem(p)]
+
+
 def test_searches_at_the_same_time_raise_what_fails(open_kb, files) -> None:
     kb = open_kb(search="indexes")
     kb.add(files)

@@ -247,6 +247,11 @@ class Connection:
         )
 
 
+def is_deadlock(error: StoreError) -> bool:
+    """Whether the server ended the transaction because it and another waited for each other: nothing of it is there."""
+    return getattr(error.__cause__, "code", None) == "Neo.TransientError.Transaction.DeadlockDetected"
+
+
 def _first_line(error: Exception) -> str:
     message = getattr(error, "message", None) or str(error) or type(error).__name__
     return message.strip().splitlines()[0][:300]

@@ -6,7 +6,7 @@ The rows of a document are written before its commit, so that with the commit it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,7 +68,7 @@ class SearchRows:
         while page := [row["id"] for row in self.connection.rows(text)]:
             self.index(page)
         self._index_every_space()
-        self.pack()
+        self._build()
         self._mark(READY)
 
     def _index_every_space(self) -> None:
@@ -79,29 +79,41 @@ class SearchRows:
             "RETURN space, o._n AS n, o._data AS data"
         )
         for row in self.connection.rows(text):
-            make_schema(self.connection, vector_schema(row["space"], len(row["data"]) // 2 // row["n"]))
+            self._index_space(row)
         self.connection.execute(f"CALL db.awaitIndexes({_LONGEST_S})")
 
+    def _index_space(self, output: Mapping[str, Any]) -> None:
+        """The indexes of a space. output: space, n and data of any output in it."""
+        dim = len(output["data"]) // 2 // output["n"]
+        make_schema(self.connection, vector_schema(output["space"], dim))
+
     def pack(self) -> None:
-        """Build the vector indexes anew from their rows. Nothing where they are off, or the base is small.
+        """Build the vector indexes anew from their rows. Nothing where they are off or not yet whole, or the base is small.
 
         Rows that came in many transactions lie in many segments, and a search goes through each of them: of 30,000 sentences it took a
         fourth of the time afterwards. Meanwhile nothing is found by vectors, so this is for bases that nobody searches yet and for times when
         reads are refused. O(vectors).
         """
-        if self.state() == OFF or self.connection.rows("MATCH (s:_Sentence) RETURN count(*) AS n")[0]["n"] < _MANY:
+        if self.state() == READY and self._large():
+            self._mark(FILLING)
+            self._build()
+            self._mark(READY)
+
+    def _large(self) -> bool:
+        return bool(self.connection.rows("MATCH (s:_Sentence) RETURN count(*) AS n")[0]["n"] >= _MANY)
+
+    def _build(self) -> None:
+        if not self._large():
             return
         text = (
             "SHOW VECTOR INDEXES YIELD name, labelsOrTypes, properties, options WHERE name STARTS WITH 'mmkg' "
             "RETURN name, labelsOrTypes[0] AS label, properties[0] AS key, options"
         )
-        self._mark(FILLING)
         for row in self.connection.rows(text):
             dim = row["options"]["indexConfig"]["vector.dimensions"]
             self.connection.execute(f"DROP INDEX {row['name']}")
             self.connection.execute(make_vector_index(row["name"], row["label"], row["key"], dim))
         self.connection.execute(f"CALL db.awaitIndexes({_LONGEST_S})")
-        self._mark(READY)
 
     def _mark(self, state: str) -> None:
         text = "MATCH (s:_Store {_name: 'base'}) SET s._search = $state"
@@ -146,7 +158,7 @@ class SearchRows:
         sentences = {r["id"]: r["keys"] for r in self.connection.rows(_HELD_SENTENCES, id=document)}
         out: list[tuple[str, str]] = []
         everything = slice(None)
-        for want in rows.words(everything):
+        for want in rows.words:
             if any(here[want["id"]][k] != want[k] for k in ("terms", "n", "modality", "sentences", "page")):
                 out.append(("unit-not-in-postings", want["id"]))
         expected = {row["id"] for row in rows.sentences(everything)}
@@ -197,20 +209,19 @@ class SearchRows:
         )
         for row in self.connection.rows(text, id=document):
             if row["space"] not in self._spaces:
-                dim = len(row["data"]) // 2 // row["n"]
-                make_schema(self.connection, vector_schema(row["space"], dim))
+                self._index_space(row)
                 self._spaces.add(row["space"])
 
 
 @dataclass(frozen=True, slots=True)
 class _Rows:
-    """A document's units as they lie on the server, with its facts and kept output. several: whether units lie on several pages;
-    key frames, which are numbered too, lie on none."""
+    """A document's units as they lie on the server, with its facts and kept output. words: id, terms, n, modality, sentences
+    and page of each; a page where the document has several, and none for key frames, which are numbered too."""
 
     document: str
     facts: DocumentFacts
-    several: bool
     units: list[dict[str, Any]]
+    words: list[dict[str, Any]]
     outputs: dict[str, list[tuple[str, np.ndarray[Any, Any]]]]
 
     @classmethod
@@ -231,25 +242,14 @@ class _Rows:
             x = np.frombuffer(out["data"], dtype="<f2").reshape(out["n"], -1)
             outputs.setdefault(out["k"], []).append((out["space"], x))
         facts = read_facts(row["row"], [unit["facts"] for unit in units])
-        numbers = {u.page for u in facts.units if u.page is not None and u.kind != "frame"}
-        return cls(document, facts, len(numbers) > 1, units, outputs)
+        words = [_words(facts, row["id"], unit) for row, unit in zip(units, facts.units, strict=True)]
+        if len({row["page"] for row in words} - {None}) < 2:
+            for row in words:
+                row["page"] = None
+        return cls(document, facts, units, words, outputs)
 
     def _part(self, part: slice) -> list[tuple[str, Unit, dict[str, Any]]]:
         return [(row["id"], unit, row) for row, unit in zip(self.units[part], self.facts.units[part], strict=True)]
-
-    def words(self, part: slice) -> list[dict[str, Any]]:
-        """id, terms, n, modality, sentences, page of some of the units. page: where the document has several."""
-        return [
-            {
-                "id": id_,
-                "terms": " ".join(held := terms(clean(index_text(self.facts, unit)))),
-                "n": len(held),
-                "modality": modality_of(unit),
-                "sentences": len(unit.sentences),
-                "page": unit.page if self.several and unit.kind != "frame" else None,
-            }
-            for id_, unit, _ in self._part(part)
-        ]
 
     def sentences(self, part: slice) -> list[dict[str, Any]]:
         """id, unit, ord of their sentences."""
@@ -262,7 +262,7 @@ class _Rows:
     def pages(self) -> list[dict[str, Any]]:
         """id, terms, n, units of the pages of a document of several."""
         held: dict[int, list[dict[str, Any]]] = {}
-        for row in self.words(slice(None)) if self.several else ():
+        for row in self.words:
             if row["page"] is not None:
                 held.setdefault(row["page"], []).append(row)
         return [
@@ -295,7 +295,7 @@ class _Rows:
             "UNWIND $rows AS r MATCH (u:_Unit {_id: r.id}) "
             "SET u._terms = r.terms, u._n_terms = r.n, u._modality = r.modality, u._n_sentences = r.sentences, "
             "u._page = r.page",
-            rows=self.words(part),
+            rows=self.words[part],
         ).consume()
         tx.run(
             "UNWIND $rows AS r MERGE (s:_Sentence {_id: r.id}) SET s._unit = r.unit, s._document = $id, s._ord = r.ord",
@@ -323,3 +323,15 @@ class _Rows:
             ).consume()
         text = "MATCH (d:_Document {_id: $id}) SET d._searchable = $version"
         tx.run(text, id=self.document, version=_VERSION).consume()
+
+
+def _words(facts: DocumentFacts, id_: str, unit: Unit) -> dict[str, Any]:
+    held = terms(clean(index_text(facts, unit)))
+    return {
+        "id": id_,
+        "terms": " ".join(held),
+        "n": len(held),
+        "modality": modality_of(unit),
+        "sentences": len(unit.sentences),
+        "page": unit.page if unit.kind != "frame" else None,
+    }
