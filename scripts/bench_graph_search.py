@@ -31,7 +31,8 @@ WORDS = 20_000
 
 
 class Corpus:
-    """n units with two sentences each: words with a long tail, vectors around 500 centres, mentions as in the graph."""
+    """n units with two sentences each: words with a long tail and the names of what they mention as in the graph, vectors around 500
+    centres."""
 
     def __init__(self, n: int, entities: int, pairs: Sequence[tuple[int, int]]) -> None:
         rng = np.random.default_rng(11)
@@ -45,6 +46,7 @@ class Corpus:
         self.named: list[list[int]] = [[] for _ in range(n)]
         for unit, entity in pairs:
             self.named[unit].append(entity)
+            self.words[unit].append(f"Name{entity}x")
 
     def question(self, i: int) -> tuple[str, FloatArray]:
         """Words and a name of one unit, and a vector near one of its sentences."""
@@ -59,7 +61,7 @@ class Corpus:
         units = [
             UnitRow(
                 no=i, id=f"c{i}", document=i, modality=0, n_sentences=SENTENCES,
-                terms=terms(" ".join(self.words[i])) if vectors else {"": 80},
+                terms=terms(" ".join(self.words[i])) if vectors else {"": len(self.words[i])},
                 vectors={SPACE: self.vectors[i]} if vectors else {},
             )
             for i in range(self.n)
@@ -81,7 +83,7 @@ class Corpus:
         connection.execute("MERGE (s:_Store {_name: 'base'}) SET s._search = $ready, s._lock = 0", ready=READY)
         name = vector_property(SPACE)
         unit = (
-            "UNWIND $rows AS r CREATE (u:_Unit {_id: r.id, _visible: true, _terms: r.terms, _n_terms: 80}) "
+            "UNWIND $rows AS r CREATE (u:_Unit {_id: r.id, _visible: true, _terms: r.terms, _n_terms: r.n}) "
             f"WITH u, r CALL db.create.setNodeVectorProperty(u, '{name}', r.v)"
         )
         sentence = (
@@ -91,8 +93,9 @@ class Corpus:
         for i in range(0, self.n, 500):
             span = range(i, min(i + 500, self.n))
             own = [
-                {"id": f"c{j}", "terms": " ".join(terms(" ".join(self.words[j]))), "v": self.vectors[j, 0].tolist()}
+                {"id": f"c{j}", "n": len(held), "terms": " ".join(held), "v": self.vectors[j, 0].tolist()}
                 for j in span
+                for held in [terms(" ".join(self.words[j]))]
             ]
             said = [
                 {"id": f"c{j}#{s}", "unit": f"c{j}", "ord": s, "v": self.vectors[j, 1 + s].tolist()}

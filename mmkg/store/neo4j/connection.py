@@ -159,7 +159,14 @@ class Connection:
 
     def rows(self, cypher: str, **parameters: Any) -> list[dict[str, Any]]:
         """All rows of a reading statement."""
-        return self.read(lambda tx: tx.run(cypher, parameters).data())
+        return self.read(lambda tx: [dict(record.items()) for record in tx.run(cypher, parameters)])
+
+    def columns(self, cypher: str, **parameters: Any) -> tuple[list[Any], ...]:
+        """The lists that a reading statement returns as its one row: `RETURN collect(x), collect(y)`, where nothing is null.
+
+        The driver takes as long for a row of three values as for a list of a hundred.
+        """
+        return self.read(lambda tx: tuple(tx.run(cypher, parameters).single(strict=True)))
 
     def execute(self, cypher: str, **parameters: Any) -> None:
         """A statement in a transaction of its own that the server manages: schema, `CALL {} IN TRANSACTIONS`."""

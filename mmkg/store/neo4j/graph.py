@@ -23,6 +23,12 @@ from mmkg.types import Edge, GraphDelta, Node, QueryResult
 BATCH = 2_000
 """Rows a statement."""
 _ANY = " UNION ALL ".join(f"UNWIND $ids AS i MATCH (n:{x} {{id: i}}) RETURN {{}}" for x in PRIMARY_LABELS)
+_FROM = (
+    "UNWIND $ids AS i MATCH (n:{} {{id: i}})-[r]->(o) WITH i, type(r) AS type, labels(o) AS labels, keys(r) AS names, "
+    "collect(o.id) AS targets, collect([k IN keys(r) | r[k]]) AS properties "
+    "RETURN i AS source, type, labels, names, targets, properties"
+)
+"""Edges of one source and kind in one row: a row each takes the driver five times as long."""
 _LABELS_OF = _ANY.replace("{}", "n.id AS id, labels(n) AS labels")
 _GET = _ANY.replace("{}", "n.id AS id, labels(n) AS labels, properties(n) AS props")
 
@@ -122,11 +128,10 @@ class Neo4jGraph:
         """Every edge, by label and id of its source, in pages. The graph should not change meanwhile."""
         for label in PRIMARY_LABELS:
             text = f"MATCH (n:{label}) WHERE n.id > $after RETURN n.id AS id ORDER BY id LIMIT {BATCH}"
-            wanted = statements.edges_at(label, direction="out")
             ids = (row["id"] for row in self._paged(text))
             while part := list(islice(ids, BATCH)):
-                rows = self.connection.rows(wanted, ids=part)
-                found = [_to_edge(row, label, "out") for row in rows]
+                groups = self.connection.rows(_FROM.format(label), ids=part)
+                found = [edge for group in groups for edge in _edges_of(group, label)]
                 yield from sorted(found, key=lambda e: (e.source, e.type, e.target))
 
     def _paged(self, text: str) -> Iterator[dict[str, Any]]:
@@ -288,6 +293,19 @@ def _to_edge(row: Mapping[str, Any], label: str, direction: str) -> Edge:
         target_label=ends[1],
         properties=dict(row["props"]),
     )
+
+
+def _edges_of(group: Mapping[str, Any], label: str) -> Iterator[Edge]:
+    there = primary(group["labels"])
+    for target, values in zip(group["targets"], group["properties"], strict=True):
+        yield Edge(
+            type=group["type"],
+            source=group["source"],
+            target=target,
+            source_label=label,
+            target_label=there,
+            properties=dict(zip(group["names"], values, strict=True)),
+        )
 
 
 def delete_graph(connection: Connection) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import threading
-from collections import Counter, OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence, Set
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -112,14 +112,14 @@ class SearchIndexes:
         query = _any_of(terms)
         if not query:
             return {}
-        rows = self.connection.rows(
+        ids, held = self.connection.columns(
             "CALL db.index.fulltext.queryNodes('mmkg_terms', $q, {limit: $k}) YIELD node "
-            "WITH node WHERE node._visible RETURN node._id AS id, node._terms AS terms",
+            "WITH node WHERE node._visible RETURN collect(node._id), collect(node._terms)",
             q=query,
             k=k,
         )
-        wanted = set(terms)
-        return {row["id"]: _counts(row["terms"], wanted) for row in rows}
+        wanted = frozenset(terms)
+        return {id_: _counts(text, wanted) for id_, text in zip(ids, held, strict=True)}
 
     def pages(self, terms: Sequence[str]) -> PageWords:
         """The pages that hold most of the index terms (by Lucene's BM25), with counts of all pages."""
@@ -127,15 +127,15 @@ class SearchIndexes:
         query = _any_of(terms)
         if not n_pages or not query:
             return PageWords()
-        rows = self.connection.rows(
+        found = self.connection.columns(
             f"CALL db.index.fulltext.queryNodes('{_OF_PAGES}', $q, {{limit: $k}}) YIELD node "
             "WITH node WHERE EXISTS { MATCH (:_Document {_id: node._document, _state: 'visible'}) } "
-            "RETURN node._units AS units, node._terms AS terms, node._n_terms AS n",
+            "RETURN collect(node._units), collect(node._terms), collect(node._n_terms)",
             q=query,
             k=_PAGES,
         )
-        wanted = set(terms)
-        hits = [PageHit(tuple(row["units"]), _counts(row["terms"], wanted), row["n"]) for row in rows]
+        wanted = frozenset(terms)
+        hits = [PageHit(tuple(units), _counts(text, wanted), n) for units, text, n in zip(*found, strict=True)]
         known = self._frequencies.get([(_OF_PAGES, t) for t in sorted(wanted)], self._counted)
         frequencies = {t: n for (_, t), n in known.items()}
         return PageWords(hits, Statistics(n_units=n_pages, n_worded=worded, mean_length=mean, frequencies=frequencies))
@@ -208,13 +208,13 @@ class SearchIndexes:
         label = "_Sentence" if sentences else "_Unit"
         unit, ordinal = ("node._unit", "node._ord") if sentences else ("node._id", "-1")
         seen = "EXISTS { MATCH (u:_Unit {_id: node._unit}) WHERE u._visible }" if sentences else "node._visible"
-        rows = self.connection.rows(
+        rows = self.connection.columns(
             f"CALL db.index.vector.queryNodes('{vector_index(space, label)}', $k, $v) YIELD node, score "
-            f"WITH node, score WHERE {seen} RETURN {unit} AS unit, {ordinal} AS ordinal, score",
+            f"WITH node, score WHERE {seen} RETURN collect({unit}), collect({ordinal}), collect(score)",
             k=k + k // 10 + _SPARE,
             v=np.asarray(query, dtype=np.float64).tolist(),
         )
-        found = [Near(r["unit"], r["ordinal"], 2.0 * r["score"] - 1.0) for r in rows]
+        found = [Near(id_, n, 2.0 * score - 1.0) for id_, n, score in zip(*rows, strict=True)]
         return sorted(found, key=lambda n: (-n.cosine, n.unit, n.ordinal))[:k]
 
     def vectors(self, space: str, units: Sequence[str]) -> dict[str, npt.NDArray[np.float16]]:
@@ -251,9 +251,10 @@ def gathered(
     return out
 
 
-def _counts(held: str, wanted: Set[str]) -> dict[str, int]:
+def _counts(held: str, wanted: frozenset[str]) -> dict[str, int]:
     """How often each wanted term is among those of a row."""
-    return dict(Counter(term for term in held.split(" ") if term in wanted))
+    words = held.split(" ")
+    return {term: words.count(term) for term in wanted.intersection(words)}
 
 
 def _any_of(terms: Iterable[str]) -> str:
