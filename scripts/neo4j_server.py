@@ -179,8 +179,9 @@ def start(
         settings["db.query.default_language"] = "CYPHER_5"
     (conf / "neo4j.conf").write_text("".join(f"{k}={v}\n" for k, v in settings.items()), encoding="utf-8")
     main = "org.neo4j.server.CommunityEntryPoint" if version.startswith("5.") else "org.neo4j.server.Neo4jCommunity"
-    # One collector thread, and in tests the quick compiler only: it starts sooner and leaves the cores to others.
-    quick = ["-XX:TieredStopAtLevel=1"] if tied else []
+    # One collector thread, and in tests the quick compiler only: it starts sooner and leaves the cores to others. A server that stays has
+    # its whole heap at once: one that grows collects again and again while it does.
+    quick = ["-XX:TieredStopAtLevel=1"] if tied else [f"-Xms{heap}"]
     command = [java, f"-Xmx{heap}", "-XX:+UseSerialGC", *quick, *_OPENS, "-cp", f"{lib}/*", main]
     with (home / "console.log").open("ab") as log:
         process = subprocess.Popen(
