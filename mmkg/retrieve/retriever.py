@@ -195,7 +195,10 @@ class HybridRetriever:
             lists["walk"] = walk.by_walk(mass, mask, depth)
         with clock("order"):
             flat = [lists["bm25"], lists["dense"], lists["sentences"]]
-            base = order.base_order(lists["walk"], mass, flat, titled=float(asked @ self.graph.titled))
+            # No product of whole arrays: the threads that a BLAS takes for it go on spinning, and a server on this machine waits.
+            named = np.flatnonzero(asked)
+            titled = float((asked[named] * self.graph.titled[named]).sum())
+            base = order.base_order(lists["walk"], mass, flat, titled=titled)
         return _Found(
             question=question,
             mask=mask,

@@ -22,7 +22,7 @@ from mmkg.store.neo4j.searchrows import READY, SearchRows
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
-NEAR_UNITS, NEAR_SENTENCES = 100, 400
+NEAR_UNITS, NEAR_SENTENCES = 100, 200
 """What a question is first searched for; asked for beforehand, beside its words, it waits for the slowest alone."""
 _MOST = 2_000
 """Most rows of one search: what would need more (a rare modality in a large base) gets fewer."""
