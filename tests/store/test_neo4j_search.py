@@ -7,8 +7,10 @@ import pytest
 
 from mmkg.errors import ConfigError, StoreError
 from mmkg.retrieve.pagewords import PAGE
+from mmkg.retrieve.walk import DEPTH, SENTENCES_A_UNIT
 from mmkg.store.folder.doctor import is_problem
 from mmkg.store.neo4j.address import Neo4jAddress
+from mmkg.store.neo4j.search import NEAR_SENTENCES, NEAR_UNITS
 from mmkg.testing.pdf_files import written_pdf
 
 pytestmark = pytest.mark.neo4j
@@ -169,6 +171,11 @@ def test_a_rebuild_leaves_unfinished_rows_unfinished(open_kb, files, monkeypatch
     kb.add(files)
     assert found(kb) == found(open_kb(search="arrays"))
     assert not [p for p in kb.doctor() if is_problem(p)]
+
+
+def test_what_is_searched_beforehand_is_what_a_question_asks_for() -> None:
+    """Of fewer the rest would be searched once more, of more it would be waited for."""
+    assert (NEAR_UNITS, NEAR_SENTENCES) == (DEPTH, SENTENCES_A_UNIT * DEPTH)
 
 
 def test_searches_at_the_same_time_raise_what_fails(open_kb, files) -> None:

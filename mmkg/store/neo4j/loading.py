@@ -79,12 +79,12 @@ class Loader:
                 json.dumps(values, allow_nan=False)
             except (ValueError, TypeError) as e:
                 raise StoreError(f"a property that the graph does not take, in {kind[0]}: {e}") from e
-        self._wait(_SENDERS - 1)
-        if any(len(kind) > 1 for kind, _ in columns) and self._nodes_sent:
-            self._wait(0)  # the edges' ends may be in any batch before
-            self._nodes_sent = False
+        nodes = any(len(kind) == 1 for kind, _ in columns)
+        edges = any(len(kind) > 1 for kind, _ in columns)
+        # The ends of edges may be in any batch before.
+        self._wait(0 if edges and self._nodes_sent else _SENDERS - 1)
+        self._nodes_sent = nodes or (self._nodes_sent and not edges)
         if columns:
-            self._nodes_sent |= any(len(kind) == 1 for kind, _ in columns)
             self._sent.append(self._senders.submit(self._send, columns))
 
     def _wait(self, most: int) -> None:

@@ -68,7 +68,8 @@ class SearchRows:
         while page := [row["id"] for row in self.connection.rows(text)]:
             self.index(page)
         self._index_every_space()
-        self._build()
+        if self._large():
+            self._build()
         self._mark(READY)
 
     def _index_every_space(self) -> None:
@@ -103,8 +104,6 @@ class SearchRows:
         return bool(self.connection.rows("MATCH (s:_Sentence) RETURN count(*) AS n")[0]["n"] >= _MANY)
 
     def _build(self) -> None:
-        if not self._large():
-            return
         text = (
             "SHOW VECTOR INDEXES YIELD name, labelsOrTypes, properties, options WHERE name STARTS WITH 'mmkg' "
             "RETURN name, labelsOrTypes[0] AS label, properties[0] AS key, options"
