@@ -23,7 +23,8 @@ from mmkg.cli.progress import progress_bar
 @click.option("--effort", type=click.IntRange(min=0), help="Passes of the retriever (default: its own).")
 @click.option("--seed", type=int, default=1, show_default=True, help="Of the order in which passages are added.")
 @click.option(
-    "--protocol", help="What may be used: shuffled, ordered; pixels, caption1+pixels; within-document, all-pages."
+    "--protocol",
+    help="What may be used: shuffled, ordered, no-titles; pixels, caption1+pixels; within-document, all-pages.",
 )
 @click.option("--answers", is_flag=True, help="Ask each question too, and compare answers and citations.")
 @click.option(

@@ -11,7 +11,7 @@ import io
 import random
 import struct
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,17 +21,17 @@ from mmkg.errors import ConfigError, LoadError
 from mmkg.evaluate.datasets import Dataset, Passage, Picture
 
 PROTOCOLS: Mapping[str, tuple[str, ...]] = {
-    "text": ("shuffled", "ordered"),
+    "text": ("shuffled", "ordered", "no-titles"),
     "pictures": ("pixels", "caption1+pixels"),
     "pages": ("within-document", "all-pages"),
 }
 """What a protocol may be called, by the kind of the corpus; the first is the default.
 
-shuffled, ordered: the order in which passages are added. pixels, caption1+pixels: whether the first caption of a picture is
-written into its file's properties. within-document, all-pages: whether a page competes with those of its own file only.
+shuffled, ordered: the order in which passages are added. no-titles: shuffled, each passage as its bare text. pixels,
+caption1+pixels: whether the first caption of a picture is written into its file's properties. within-document, all-pages: whether a page competes with those of its own file only.
 """
 _OTHER_NAMES = {"document": "within-document", "within": "within-document", "all": "all-pages", "pages": "all-pages",
-                "captions": "caption1+pixels", "caption+pixels": "caption1+pixels"}  # fmt: skip
+                "untitled": "no-titles", "captions": "caption1+pixels", "caption+pixels": "caption1+pixels"}  # fmt: skip
 
 Items = npt.NDArray[np.int64]
 
@@ -75,7 +75,8 @@ def sources(dataset: Dataset, protocol: str, seed: int) -> Iterator[Source]:
         random.Random(seed).shuffle(order)
     for place, i in enumerate(order):
         passage = dataset.passages[i]
-        yield Source(f"{place:06d}.md", rendered(passage), None, (passage.id,))
+        title = "" if protocol == "no-titles" else passage.title
+        yield Source(f"{place:06d}.md", rendered(replace(passage, title=title)), None, (passage.id,))
     for picture in dataset.pictures:
         words = picture.captions[0] if picture.captions and protocol != "pixels" else ""
         if picture.data is None and not words:

@@ -88,6 +88,15 @@ def test_the_seed_and_the_order_do_not_change_what_is_found(folder, measure):
         assert other.settings["index"] != one.settings["index"]
 
 
+def test_without_titles_only_the_text_of_a_passage_comes_in(folder):
+    dataset = load(folder)
+    _, files = catalogue(dataset, "no-titles", 1)
+    _, titled = catalogue(dataset, "shuffled", 1)
+    assert [s.ids for _, s in files] == [s.ids for _, s in titled], "the same order as with them"
+    texts = {p.id: p.text for p in dataset.passages}
+    assert [s.data.decode() for _, s in files] == [f"{texts[s.ids[0]]}\n" for _, s in files]
+
+
 def test_a_stopped_build_goes_on(folder, measure, monkeypatch):
     seen = []
 
