@@ -11,12 +11,19 @@ from mmkg.protocols import Extractor, IndexView
 
 VISUAL_WORDS = frozenset(
     """
-    chart charts diagram diagrams drawing drawings illustration illustrations image images logo logos map maps painting
-    paintings photo photograph photographs photos picture pictured pictures portrait portraits screenshot screenshots
-    sketch sketches
+    cartoon cartoons chart charts diagram diagrams drawing drawings illustration illustrations image images logo logos map maps
+    painting paintings photo photograph photographs photos picture pictured pictures portrait portraits poster posters
+    screenshot screenshots sketch sketches
     """.split()  # noqa: SIM905
 )
 """Words by which a question asks for something to look at; not those with a common other sense ("plot", "figure")."""
+
+_HEAD = 8
+"""A picture that is asked for is named among so many words."""
+_BEGGING = frozenset("any find give have see show some there".split())  # noqa: SIM905
+_ASKING = frozenset("by did does how in of on was were what when which who whom whose why".split())  # noqa: SIM905
+_SHOWING = frozenset("at depicting for from in of on showing shows taken that where with".split())  # noqa: SIM905
+"""Words before the picture that ask for one, words before it that ask something else, and words that may follow it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +82,26 @@ def asks_for_pictures(question: str) -> bool:
     (True, False)
     """
     return any(t.folded in VISUAL_WORDS for t in tokenize(question))
+
+
+def wants_a_picture(question: str, named: Sequence[QuestionEntity] = ()) -> bool:
+    """Whether what is asked for is itself something to look at: "photo of the crew", "show me a map where Tern is marked".
+
+    Not a question about a picture ("Who took the photo of the crew?"), and not a name with such a word in it, as `named` tells.
+
+    >>> wants_a_picture("an old photo of the crew"), wants_a_picture("Who took the photo of the crew?")
+    (True, False)
+    """
+    tokens = tokenize(question)
+    head = next((i for i, t in enumerate(tokens[:_HEAD]) if t.folded in VISUAL_WORDS), None)
+    if head is None or any(t.folded in _ASKING for t in tokens[:head]):
+        return False
+    if any(e.start <= tokens[head].start < e.end for e in named):
+        return False
+    begged = any(t.folded in _BEGGING for t in tokens[:head])
+    if question.rstrip().endswith("?") and not begged:
+        return False
+    return begged or head + 1 == len(tokens) or tokens[head + 1].folded in _SHOWING
 
 
 def _titles(tokens: Sequence[Token], titles: set[str], single: set[str]) -> list[tuple[int, int, str]]:

@@ -21,7 +21,7 @@ from mmkg.retrieve.links import Links
 from mmkg.retrieve.order import HYBRID
 from mmkg.retrieve.pagewords import PAGE, Pages, join
 from mmkg.retrieve.passes import MAX_EFFORT
-from mmkg.retrieve.question import QuestionEntity, asks_for_pictures, question_entities
+from mmkg.retrieve.question import QuestionEntity, asks_for_pictures, question_entities, wants_a_picture
 from mmkg.retrieve.ranked import Clock, RankedUnits, UnitReader
 from mmkg.retrieve.ranker import RankerSet
 from mmkg.retrieve.seeds import SENTENCE_WEIGHT, SENTENCES, question_seeds, sentence_seeds
@@ -140,6 +140,9 @@ class HybridRetriever:
                 base, found.lists[PAGE] = join(base, pages, found.question, self.view, words, found.mask)
         with clock("order"):
             ranked = self._ordered(question, base, found.lists, modalities, k)
+        if modalities is None and HYBRID in modes and wants_a_picture(question, found.entities):
+            with clock("pictures"):
+                ranked = self._pictures_first(question, ranked, found.lists, k, effort, within)
         return RankedUnits(
             units=ranked.units,
             scores=ranked.scores,
@@ -423,6 +426,15 @@ class HybridRetriever:
         if asks_for_pictures(question):
             sides.append(lists["pixels"])
         return order.with_side_lists(base, sides, k, fill=[lists["pixels"]])
+
+    def _pictures_first(
+        self, question: str, ranked: RankedList, lists: dict[str, RankedList], k: int, effort: int, within: Mask | None
+    ) -> RankedList:
+        """The order of pictures alone and that of everything, a place of each in turn; a second search, of pictures."""
+        alone = self.rank(question, k=k, modalities=frozenset({Modality.IMAGE}), effort=effort, within=within)
+        lists["pictures"] = RankedList("pictures", alone.units, alone.scores)
+        both = order.alternating(lists["pictures"], ranked)
+        return both.only(np.arange(min(k, len(both))))
 
     def _mask(self, modalities: frozenset[Modality] | None, within: Mask | None) -> Mask | None:
         if within is not None and within.shape != (self.view.n_units,):

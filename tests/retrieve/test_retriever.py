@@ -137,11 +137,21 @@ def test_a_bare_picture_stays_out_of_a_question_about_facts(album):
     assert "bare" not in found
 
 
-def test_a_bare_picture_takes_a_third_place_when_pictures_are_asked_for(album):
-    found = album.retrieve("photo of moon craters", k=6)
+def test_a_bare_picture_takes_a_third_place_when_the_question_speaks_of_pictures(album):
+    found = album.retrieve("Who took the photo of moon craters?", k=6)
     assert ids(found)[2] == "bare"
     assert [c.name for c in found[2].channels] == ["pixels"]
     assert found[2].path is None
+
+
+def test_a_question_for_a_picture_shows_one_first_and_then_in_turn(album):
+    alone = album.retrieve("photo of moon craters", k=3, modalities=frozenset({Modality.IMAGE}))
+    found = album.retrieve("photo of moon craters", k=6)
+    assert [e.modality for e in found[:5:2]] == [Modality.IMAGE] * 3
+    assert ids(found[:5:2]) == ids(alone)
+    assert [e.modality for e in found[1:5:2]] == [Modality.TEXT] * 2
+    assert all("pictures" in [c.name for c in e.channels] for e in found[:5:2])
+    assert [e.score for e in found] == sorted((e.score for e in found), reverse=True)
 
 
 def test_asked_for_pictures_alone_there_is_nothing_else(album):
