@@ -314,7 +314,7 @@ def whole_walk(one: Set) -> Iterator[None]:
 def no_sentence_seeds(one: Set) -> Iterator[None]:
     from mmkg.retrieve import passes
 
-    with patch.object(retriever, "SENTENCE_WEIGHT", 0.0), patch.object(passes, "SENTENCE_WEIGHT", 0.0):
+    with patch.object(retriever, "sentence_weight", lambda titled: 0.0), patch.object(passes, "SENTENCE_WEIGHT", 0.0):
         yield
 
 

@@ -24,7 +24,7 @@ from mmkg.retrieve.passes import MAX_EFFORT
 from mmkg.retrieve.question import QuestionEntity, asks_for_pictures, question_entities, wants_a_picture
 from mmkg.retrieve.ranked import Clock, RankedUnits, UnitReader
 from mmkg.retrieve.ranker import RankerSet
-from mmkg.retrieve.seeds import SENTENCE_WEIGHT, SENTENCES, question_seeds, sentence_seeds
+from mmkg.retrieve.seeds import SENTENCES, question_seeds, sentence_seeds, sentence_weight
 from mmkg.retrieve.walk import DEPTH, Mask, RankedList
 from mmkg.types import Evidence, Modality
 
@@ -193,14 +193,14 @@ class HybridRetriever:
             asked = question_seeds(self.graph, [e.entity for e in entities])
             near = sentence_seeds(self.view, self.graph, sentences, cosines)
             from_asked, from_near = walk.walk_mass(self.graph, asked), walk.walk_mass(self.graph, near)
-            # Without an entity of the question the walk has no anchor: sentences alone were measured to lead it astray.
-            mass = from_asked + SENTENCE_WEIGHT * from_near if asked.any() else from_asked
-            lists["walk"] = walk.by_walk(mass, mask, depth)
-        with clock("order"):
-            flat = [lists["bm25"], lists["dense"], lists["sentences"]]
             # No product of whole arrays: the threads that a BLAS takes for it go on spinning, and a server on this machine waits.
             named = np.flatnonzero(asked)
             titled = float((asked[named] * self.graph.titled[named]).sum())
+            # Without an entity of the question the walk has no anchor: sentences alone were measured to lead it astray.
+            mass = from_asked + sentence_weight(titled) * from_near if asked.any() else from_asked
+            lists["walk"] = walk.by_walk(mass, mask, depth)
+        with clock("order"):
+            flat = [lists["bm25"], lists["dense"], lists["sentences"]]
             base = order.base_order(lists["walk"], mass, flat, titled=titled)
         return _Found(
             question=question,

@@ -37,12 +37,14 @@ def sentence_seeds(view: IndexView, graph: WalkGraph, sentences: IntArray, cosin
     return _normalised(out)
 
 
-def restart(question: Float64Array, sentences: Float64Array, *, weight: float = SENTENCE_WEIGHT) -> Float64Array:
-    """(n_entities,) the two kinds of seeds joined: question + weight x sentences.
+def sentence_weight(titled: float) -> float:
+    """Weight of what the sentences add to the walk of the base order: SENTENCE_WEIGHT x (1 - 0.7 x titled^2).
 
-    What the question names leads; a larger weight of the sentences was measured to push the first places down.
+    titled, in 0..1, says how far what the question names are titles of single units: there the walk from them knows the way, and near sentences
+    lead it off. Measured at effort 0 on 640 questions of each training set, recall@5 / all gold in 5 against the weight alone:
+    2Wiki +1.7 / +5.0, MuSiQue +0.3 / +1.1, HotpotQA 0.0 / 0.0.
     """
-    return question + weight * sentences
+    return SENTENCE_WEIGHT * (1.0 - 0.7 * titled**2)
 
 
 def _normalised(weights: Float64Array) -> Float64Array:
