@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from mmkg.algorithms.names import Token, canon, forms_at, match_titles, name_starts, tokenize
 from mmkg.algorithms.words import STOP
 from mmkg.protocols import Extractor, IndexView
+from mmkg.types import Modality
 
 VISUAL_WORDS = frozenset(
     """
@@ -18,12 +19,20 @@ VISUAL_WORDS = frozenset(
 )
 """Words by which a question asks for something to look at; not those with a common other sense ("plot", "figure")."""
 
+_MEDIA = {word: Modality.IMAGE for word in VISUAL_WORDS} | {
+    word: media
+    for media, words in {
+        Modality.VIDEO: "clip clips film films footage video videos",
+        Modality.AUDIO: "audio recording recordings",
+    }.items()
+    for word in words.split()
+}
 _HEAD = 8
-"""A picture that is asked for is named among so many words."""
+"""What is asked for is named among so many words, or is the last one."""
 _BEGGING = frozenset("any find give have see show some there".split())  # noqa: SIM905
-_ASKING = frozenset("by did does how in of on was were what when which who whom whose why".split())  # noqa: SIM905
+_ASKING = frozenset("did does how was were what when which who whom whose why".split())  # noqa: SIM905
 _SHOWING = frozenset("at depicting for from in of on showing shows taken that where with".split())  # noqa: SIM905
-"""Words before the picture that ask for one, words before it that ask something else, and words that may follow it."""
+"""Words that beg for a thing, words that ask for a fact, and words that may follow the thing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,24 +93,27 @@ def asks_for_pictures(question: str) -> bool:
     return any(t.folded in VISUAL_WORDS for t in tokenize(question))
 
 
-def wants_a_picture(question: str, named: Sequence[QuestionEntity] = ()) -> bool:
-    """Whether what is asked for is itself something to look at: "photo of the crew", "show me a map where Tern is marked".
+def wanted_media(question: str, named: Sequence[QuestionEntity] = ()) -> frozenset[Modality]:
+    """What is asked for, where that is itself something to look at or listen to: "photo of the crew", "the landing, film".
 
-    Not a question about a picture ("Who took the photo of the crew?"), and not a name with such a word in it, as `named` tells.
+    Empty for a question about such a thing ("Who took the photo of the crew?"), and where the word is in a name, as `named` tells.
 
-    >>> wants_a_picture("an old photo of the crew"), wants_a_picture("Who took the photo of the crew?")
-    (True, False)
+    >>> [sorted(wanted_media(q)) for q in ("an old photo of the crew", "Who took the photo of the crew?")]
+    [['image'], []]
     """
     tokens = tokenize(question)
-    head = next((i for i, t in enumerate(tokens[:_HEAD]) if t.folded in VISUAL_WORDS), None)
-    if head is None or any(t.folded in _ASKING for t in tokens[:head]):
-        return False
-    if any(e.start <= tokens[head].start < e.end for e in named):
-        return False
-    begged = any(t.folded in _BEGGING for t in tokens[:head])
+    if any(t.folded in _ASKING for t in tokens[:_HEAD]):
+        return frozenset()
+    begged = any(t.folded in _BEGGING for t in tokens[:_HEAD])
     if question.rstrip().endswith("?") and not begged:
-        return False
-    return begged or head + 1 == len(tokens) or tokens[head + 1].folded in _SHOWING
+        return frozenset()
+    for i, token in enumerate(tokens):
+        media = _MEDIA.get(token.folded)
+        if media is None or any(e.start <= token.start < e.end for e in named):
+            continue
+        if i + 1 == len(tokens) or (i < _HEAD and tokens[i + 1].folded in _SHOWING):
+            return frozenset({media})
+    return frozenset()
 
 
 def _titles(tokens: Sequence[Token], titles: set[str], single: set[str]) -> list[tuple[int, int, str]]:

@@ -21,7 +21,7 @@ from mmkg.retrieve.links import Links
 from mmkg.retrieve.order import HYBRID
 from mmkg.retrieve.pagewords import PAGE, Pages, join
 from mmkg.retrieve.passes import MAX_EFFORT
-from mmkg.retrieve.question import QuestionEntity, asks_for_pictures, question_entities, wants_a_picture
+from mmkg.retrieve.question import QuestionEntity, asks_for_pictures, question_entities, wanted_media
 from mmkg.retrieve.ranked import Clock, RankedUnits, UnitReader
 from mmkg.retrieve.ranker import RankerSet
 from mmkg.retrieve.seeds import SENTENCES, question_seeds, sentence_seeds, sentence_weight
@@ -140,9 +140,10 @@ class HybridRetriever:
                 base, found.lists[PAGE] = join(base, pages, found.question, self.view, words, found.mask)
         with clock("order"):
             ranked = self._ordered(question, base, found.lists, modalities, k)
-        if modalities is None and HYBRID in modes and wants_a_picture(question, found.entities):
-            with clock("pictures"):
-                ranked = self._pictures_first(question, ranked, found.lists, k, effort, within)
+        media = wanted_media(question, found.entities) if HYBRID in modes else frozenset()
+        if media and (modalities is None or media < modalities):
+            with clock("media"):
+                ranked = self._media_first(question, ranked, found.lists, k, media, effort, within)
         return RankedUnits(
             units=ranked.units,
             scores=ranked.scores,
@@ -427,13 +428,20 @@ class HybridRetriever:
             sides.append(lists["pixels"])
         return order.with_side_lists(base, sides, k, fill=[lists["pixels"]])
 
-    def _pictures_first(
-        self, question: str, ranked: RankedList, lists: dict[str, RankedList], k: int, effort: int, within: Mask | None
+    def _media_first(
+        self,
+        question: str,
+        ranked: RankedList,
+        lists: dict[str, RankedList],
+        k: int,
+        media: frozenset[Modality],
+        effort: int,
+        within: Mask | None,
     ) -> RankedList:
-        """The order of pictures alone and that of everything, a place of each in turn; a second search, of pictures."""
-        alone = self.rank(question, k=k, modalities=frozenset({Modality.IMAGE}), effort=effort, within=within)
-        lists["pictures"] = RankedList("pictures", alone.units, alone.scores)
-        both = order.alternating(lists["pictures"], ranked)
+        """The order of what is asked for alone and that of everything, a place of each in turn; by a second search, of the first."""
+        alone = self.rank(question, k=k, modalities=media, effort=effort, within=within)
+        lists["media"] = RankedList("media", alone.units, alone.scores)
+        both = order.alternating(lists["media"], ranked)
         return both.only(np.arange(min(k, len(both))))
 
     def _mask(self, modalities: frozenset[Modality] | None, within: Mask | None) -> Mask | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mmkg.extract.names import NameExtractor
-from mmkg.retrieve.question import QuestionEntity, asks_for_pictures, question_entities, wants_a_picture
+from mmkg.retrieve.question import QuestionEntity, asks_for_pictures, question_entities, wanted_media
 
 
 @pytest.fixture(scope="module")
@@ -66,23 +66,28 @@ def test_asks_for_pictures():
 @pytest.mark.parametrize(
     ("question", "wanted"),
     [
-        ("photo of an astronaut on the Moon", True),
-        ("an old black and white photograph of the harbour", True),
-        ("Show me a map where Tern is marked", True),
-        ("Is there a picture that shows the crew?", True),
-        ("crew portrait", True),
-        ("Who took the photo of the crew?", False),
-        ("In which film is the painting of the ship burnt?", False),
-        ("Portrait of a Lady was written by whom?", False),
-        ("the map maker of Tern", False),
-        ("Who commanded the crew?", False),
-        ("", False),
+        ("photo of an astronaut on the Moon", "image"),
+        ("an old black and white photograph of the harbour", "image"),
+        ("Show me a map where Tern is marked", "image"),
+        ("Is there a picture that shows the crew?", "image"),
+        ("Ona Mole in her boat, official portrait", "image"),
+        ("footage of the landing", "video"),
+        ("the flag being planted, film", "video"),
+        ("recording of the harbour bell", "audio"),
+        ("Who took the photo of the crew?", ""),
+        ("In which film is the painting of the ship burnt?", ""),
+        ("Portrait of a Lady is set in which town?", ""),
+        ("the map maker of Tern", ""),
+        ("Was the film of the landing lost?", ""),
+        ("director of film Tern", ""),
+        ("Who commanded the crew?", ""),
+        ("", ""),
     ],
 )
-def test_a_picture_that_is_asked_for_and_one_that_is_only_spoken_of(question, wanted):
-    assert wants_a_picture(question) == wanted
+def test_a_thing_that_is_asked_for_and_one_that_is_only_spoken_of(question, wanted):
+    assert "".join(wanted_media(question)) == wanted
 
 
 def test_a_name_with_a_word_for_pictures_is_no_request():
     name = QuestionEntity("portrait of jennie", 0, 0, 18, "title")
-    assert not wants_a_picture("Portrait of Jennie, its director", [name])
+    assert not wanted_media("Portrait of Jennie, its director", [name])

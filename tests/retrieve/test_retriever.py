@@ -150,7 +150,7 @@ def test_a_question_for_a_picture_shows_one_first_and_then_in_turn(album):
     assert [e.modality for e in found[:5:2]] == [Modality.IMAGE] * 3
     assert ids(found[:5:2]) == ids(alone)
     assert [e.modality for e in found[1:5:2]] == [Modality.TEXT] * 2
-    assert all("pictures" in [c.name for c in e.channels] for e in found[:5:2])
+    assert all("media" in [c.name for c in e.channels] for e in found[:5:2])
     assert [e.score for e in found] == sorted((e.score for e in found), reverse=True)
 
 
