@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from mmkg.algorithms.bm25 import bm25_scores
 from mmkg.algorithms.fusion import fuse
@@ -23,6 +24,7 @@ from mmkg.encode.bridge import BridgeEncoder
 from mmkg.encode.fitted import FittedEncoder
 from mmkg.encode.registry import load_image_encoder, load_text_encoder
 from mmkg.fitting import Pairs, fit
+from mmkg.ingest.ocr import read_words
 from mmkg.retrieve.order import with_pixels
 from mmkg.retrieve.walk import RankedList
 
@@ -56,17 +58,22 @@ def main() -> None:
     def ranks_of(scores: np.ndarray) -> np.ndarray:
         return (scores > scores[np.arange(len(gold)), gold][:, None]).sum(axis=1)
 
-    def joined(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    def joined(first: np.ndarray, second: np.ndarray, least: float = -1.0) -> np.ndarray:
         places = []
         for a, b, wanted in zip(first, second, gold, strict=True):
             lists = [RankedList("x", np.argsort(-s, kind="stable"), np.sort(-s)) for s in (a, b)]
+            lists[0] = lists[0].only(np.flatnonzero(a[lists[0].units] > least))
             places.append(int(np.flatnonzero(with_pixels(*lists).units == wanted)[0]))
         return np.array(places)
 
-    print("recall@1 / 5 / 10")
+    read = [words_in(options.folder / r["file"]) for r in rows]
+    print(f"words are read in {sum(map(bool, read))} of {len(rows)} pictures\nrecall@1 / 5 / 10")
     show("chance", np.tile(np.arange(len(rows)), 2))
     pixels, stored = questions @ plain.T, questions @ captions.T
     show("pixels: label bridge", ranks_of(pixels))
+    printed = bm25_of(read, [q["question"] for q in asked])
+    show("words in the picture (OCR): BM25", ranks_of(printed))
+    show("words in the picture and label bridge, by rank", joined(printed, pixels, least=0.0))
     dev = np.array([i for i, r in enumerate(rows) if r["part"] == "dev"])
     folds = [np.random.default_rng(0).permutation(dev)[i::FOLDS] for i in range(FOLDS)]
     by_map = pixels.copy()
@@ -95,6 +102,11 @@ def main() -> None:
         show(f"caption 1 (MiniLM) and {name}, by rank", joined(stored, other))
         for share in (0.25, 0.5):
             show(f"caption 1 (MiniLM) + {share} {name}, cosines", ranks_of(stored + share * other))
+
+
+def words_in(path: Path) -> str:
+    with Image.open(path) as image:
+        return " ".join(line.text for line in read_words(image.convert("RGB")))
 
 
 def bm25_of(documents: list[str], questions: list[str]) -> np.ndarray:
