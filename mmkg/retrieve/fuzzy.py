@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+
 from mmkg.algorithms.names import Token, tokenize
 from mmkg.algorithms.terms import terms
 from mmkg.algorithms.words import JOINERS, STOP, common_words
@@ -23,7 +25,9 @@ LONGEST = 24
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _LOOKALIKES = (("rn", "m"), ("m", "rn"), ("nn", "m"), ("vv", "w"), ("cl", "d"), ("li", "h"), ("ri", "n"), ("ii", "u"))
 _WORD = re.compile(r"[a-z0-9]+")
-_CAPITAL = re.compile(r"[a-z][A-Z](?=[a-z])")
+_CAPITAL = re.compile(r"(?<=[a-z])[a-z](?=[A-Z][A-Za-z])")
+_MIXED = re.compile(r"[A-Za-z0-9]*[a-z]{2}[A-Z][A-Za-z]+")
+_PREFIXES = frozenset("mac fitz".split())  # noqa: SIM905
 _NAMED = 1000.0
 """What making a known name of its neighbours weighs, in units that hold the word."""
 
@@ -34,6 +38,7 @@ def mended(question: str, view: IndexView) -> str:
     Changed are words of at least SHORTEST letters that no unit holds and that are no common English, and words of a
     capitalised name that is unknown while a name one step away is known. A word without a near one stays as it is.
     """
+    question = _apart(question, view)
     tokens = tokenize(question)
     changes: dict[int, str] = {}
     for i, token in enumerate(tokens):
@@ -43,11 +48,10 @@ def mended(question: str, view: IndexView) -> str:
             and _WORD.fullmatch(token.folded) is not None
             and len(token.folded) <= LONGEST
             and not _known(token.folded, view)
+            and (right := misprint.put_right(token.folded, lambda w: _held(w, view)))
         ):
-            right = _run_together(as_written, view) or misprint.put_right(token.folded, lambda w: _held(w, view))
-            if right:
-                changes[i] = right
-                continue
+            changes[i] = right
+            continue
         if (
             _may_be_misspelt(token.folded)
             and question[token.start : token.end].lower() == token.folded  # no accent, no apostrophe inside
@@ -94,7 +98,7 @@ def _nearest(tokens: Sequence[Token], i: int, changes: dict[int, str], view: Ind
     steps: dict[str, float] = {}
     for candidate, weight in _steps(tokens[i].folded):
         steps[candidate] = max(weight, steps.get(candidate, 0.0))
-    scores = {c: _NAMED * steps[c] for c in _in_names(tokens, i, list(steps), changes, view)}
+    scores = {c: _NAMED * n * steps[c] for c, n in _in_names(tokens, i, list(steps), changes, view).items()}
     # To stem hundreds of strings costs more than all else, so words that are known to be some come first.
     common = [c for c in steps if c in common_words()]
     # A word written small that is no common one is rather rare than misspelt, unless the base often holds what it is near.
@@ -106,33 +110,44 @@ def _nearest(tokens: Sequence[Token], i: int, changes: dict[int, str], view: Ind
         if scores:
             return min(scores, key=lambda c: (-scores[c], c))
     word = tokens[i].folded
+    if tokens[i].capitalised_or_digit and (name := _misread_name(tokens, i, changes, view)):
+        return name
     return misprint.put_right_twice(word, lambda w: _held(w, view)) or _split(word, view)
 
 
-def _run_together(as_written: str, view: IndexView) -> str:
-    """Two words that were written as one, by the capital inside ("theKraus"), "" if they are not both known or names of the base."""
-    for cut in _CAPITAL.finditer(as_written):
-        parts = [as_written[: cut.end() - 1], as_written[cut.end() - 1 :]]
-        folded = [part.lower() for part in parts]
-        if all(part in STOP or (part.isalpha() and _held([part], view)[0]) for part in folded):
-            return " ".join(parts)
-    return ""
+def _misread_name(tokens: Sequence[Token], i: int, changes: dict[int, str], view: IndexView) -> str:
+    """The word two look-alikes from token i that makes a name of the base with its neighbours, or is one alone; "" if there is none."""
+    away = misprint.twice(tokens[i].folded)
+    known = _in_names(tokens, i, away, changes, view)
+    held = dict(zip(known, _held(list(known), view), strict=True))
+    return min(known, key=lambda w: (-known[w], -held[w], w), default="")
+
+
+def _apart(question: str, view: IndexView) -> str:
+    """The question with unknown words cut before a capital inside ("wbichHans Edler"): each half is then read as a word of its own."""
+    out, at = [], 0
+    for word in _MIXED.finditer(question):
+        cuts = [c.start() + 1 for c in _CAPITAL.finditer(word.group())]
+        if word.group()[: cuts[0]].lower() not in _PREFIXES and not _known(word.group().lower(), view):
+            for cut in cuts:
+                out.append(question[at : word.start() + cut])
+                at = word.start() + cut
+    return " ".join([*out, question[at:]])
 
 
 def _in_names(
     tokens: Sequence[Token], i: int, candidates: Sequence[str], changes: dict[int, str], view: IndexView
-) -> Iterator[str]:
-    """Those candidates that, with capitalised neighbours, are a name of the base."""
+) -> dict[str, int]:
+    """Those candidates that, alone or with capitalised neighbours, are a name of the base: words of the longest such name."""
     if not tokens[i].capitalised_or_digit or not candidates:
-        return
+        return {}
     run = next(((a, b) for a, b in _runs(tokens, single=True) if a <= i < b), (i, i + 1))
     words = [changes.get(j, t.folded) for j, t in enumerate(tokens)]
     spans = [(a, b) for a in range(run[0], i + 1) for b in range(i + 1, run[1] + 1)]
-    forms = [" ".join([*words[a:i], c, *words[i + 1 : b]]) for c in candidates for a, b in spans]
-    found = view.entities(forms)
-    for n, candidate in enumerate(candidates):
-        if any(e >= 0 for e in found[n * len(spans) : (n + 1) * len(spans)]):
-            yield candidate
+    found = view.entities([" ".join([*words[a:i], c, *words[i + 1 : b]]) for c in candidates for a, b in spans])
+    lengths = np.array([b - a for a, b in spans])
+    longest = (lengths * (np.asarray(found).reshape(-1, len(spans)) >= 0)).max(axis=1)
+    return {c: int(n) for c, n in zip(candidates, longest, strict=True) if n}
 
 
 def _runs(tokens: Sequence[Token], *, single: bool = False) -> list[tuple[int, int]]:

@@ -41,10 +41,14 @@ def put_right(word: str, held: Held) -> str:
 
 def put_right_twice(word: str, held: Held) -> str:
     """The common word that the base holds most often two look-alikes away, "" if there is none."""
+    return _best([w for w in twice(word) if w in common_words()], held)
+
+
+def twice(word: str) -> list[str]:
+    """Every word two look-alikes away, sorted; none of a word of fewer than five letters: those are too near to each other."""
     if len(word) < 5:
-        return ""
-    once = sorted(set(_once(word)))
-    return _best(sorted({w for first in once for w in _once(first) if w != word and w in common_words()}), held)
+        return []
+    return sorted({w for first in set(_once(word)) for w in _once(first)} - {word})
 
 
 def _best(words: list[str], held: Held) -> str:

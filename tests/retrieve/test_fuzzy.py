@@ -38,6 +38,10 @@ def view(index_of, units):
         ("Is the harbourdeep?", "Is the harbour deep?"),
         ("Who lit Korvame Liqht?", "Who lit Korvane Light?"),
         ("the Brightvvater Glassworks", "the Brightwater Glassworks"),
+        ("What did wbichOttoline Brask order?", "What did which Ottoline Brask order?"),  # run together, and misread
+        ("Where is orPENROCK Head?", "Where is or PENROCK Head?"),
+        ("Who lit Konvune Light?", "Who lit Korvane Light?"),  # two look-alikes in a name
+        ("When was Marle Duval born?", "When was Marie Duval born?"),
     ],
 )
 def test_misspelt_words_become_those_of_the_base(question, expected, view):
