@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 
@@ -31,6 +34,16 @@ from mmkg.types import Evidence, Modality
 _MODALITIES = (Modality.TEXT, Modality.IMAGE, Modality.AUDIO, Modality.VIDEO)
 _SPARE = 10
 """Places ranked beyond k, to fill up after near-duplicates are folded."""
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(2, thread_name_prefix="mmkg-question")
+
+
+# A child made by fork has the pool but not its threads, and would wait for them for ever.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,16 +193,26 @@ class HybridRetriever:
 
     def _found(self, question: str, mask: Mask | None, depth: int, clock: Clock) -> _Found:
         """Everything before the passes: the lists, the walks, the base order."""
+        asked_for, ahead = question, None
+        if question.strip() and self._encode is not None:
+            # The encoder works on another core while the question's words are looked at; few questions change there.
+            ahead = _pool().submit(self._encode, question)
         if self._mend:
             with clock("spelling"):
                 question = mended(question, self.view)
-        query: FloatArray | None = None
-        if question.strip() and self._encode is not None:
-            with clock("encode"):
-                query = self._encode(question)
         with clock("link"):
             entities = question_entities(question, self.view, self._extractor)
-        lists, sentences, cosines = self._lists(question, query, mask, depth, clock)
+        lists: dict[str, RankedList] = {}
+        with clock("bm25"):
+            lists["bm25"] = walk.by_words(question, self.view, mask, depth)
+            lists["filename"] = walk.by_file_name(question, self.view, mask, depth)
+        query: FloatArray | None = None
+        if ahead is not None and self._encode is not None:
+            with clock("encode"):
+                query = ahead.result()
+                if question != asked_for:
+                    query = self._encode(question)
+        sentences, cosines = self._vector_lists(lists, question, query, mask, depth, clock)
         with clock("walk"):
             asked = question_seeds(self.graph, [e.entity for e in entities])
             near = sentence_seeds(self.view, self.graph, sentences, cosines)
@@ -373,15 +396,18 @@ class HybridRetriever:
         )
         return self._evidence("", ranked, k, collapse=collapse)
 
-    def _lists(
-        self, question: str, query: FloatArray | None, mask: Mask | None, depth: int, clock: Clock
-    ) -> tuple[dict[str, RankedList], IntArray, FloatArray]:
+    def _vector_lists(
+        self,
+        lists: dict[str, RankedList],
+        question: str,
+        query: FloatArray | None,
+        mask: Mask | None,
+        depth: int,
+        clock: Clock,
+    ) -> tuple[IntArray, FloatArray]:
+        """Puts the lists by vectors beside the others; returns the nearest sentences and their cosines, where the walk starts."""
         view = self.view
-        lists: dict[str, RankedList] = {}
         sentences, cosines = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32)
-        with clock("bm25"):
-            lists["bm25"] = walk.by_words(question, view, mask, depth)
-            lists["filename"] = walk.by_file_name(question, view, mask, depth)
         if query is None or self._text_space is None:
             lists["dense"], lists["sentences"] = walk.empty("dense"), walk.empty("sentences")
         else:
@@ -396,7 +422,7 @@ class HybridRetriever:
             if channel == PIXELS or self.fields.of(channel):
                 with clock(channel):
                     lists[channel] = self.fields.asked(channel, question, query, mask, depth)
-        return lists, sentences, cosines
+        return sentences, cosines
 
     def _ordered(
         self,

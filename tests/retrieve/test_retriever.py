@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -247,3 +250,19 @@ def test_many_near_copies_of_one_passage_leave_room_for_others(retriever_of, uni
     hits = retriever_of([*copies, other]).retrieve("Who ordered the Sorrel Lens of Ottoline Brask?", k=3)
     assert "o" in [h.id for h in hits]
     assert len(hits) >= 2 and max(len(h.similar) for h in hits) >= 20
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_forked_child_can_ask():
+    """The encoder's threads stay with the parent; a child that waited for them would never answer."""
+    code = """
+import os, signal, sys
+from mmkg.retrieve import retriever
+retriever._pool().submit(int).result()
+child = os.fork()
+if child == 0:
+    signal.alarm(30)
+    os._exit(retriever._pool().submit(int).result())
+sys.exit(os.waitpid(child, 0)[1])
+"""
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
