@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 
@@ -13,6 +14,8 @@ _ABBREVIATION = re.compile(
     r"|Vol|pp|vs|cf|ca|al|Inc|Ltd|Co|Corp|approx|Mt|Ft)$"
 )
 _LONGEST = 600
+_LONGEST_ROW = 240
+_CELL = re.compile(r"; (?=[^\s;:][^;:\n]{0,40}: )")
 
 
 def split(text: str, start: int = 0, end: int | None = None) -> list[Span]:
@@ -58,6 +61,8 @@ def sentence_spans(evidence: Evidence) -> tuple[Span, ...]:
     Those that came with the unit where it has some; else a split of its words.
     """
     given = tuple(s for s in evidence.sentences if evidence.words(s).strip())
+    if given and evidence.kind == "table":
+        return tuple(part for span in given for part in _cells(evidence.words(span), span[0]))
     if given:
         return given
     parts = evidence.spans or _whole(evidence)
@@ -68,6 +73,15 @@ def sentence_spans(evidence: Evidence) -> tuple[Span, ...]:
         found += [(start + a, start + b) for a, b in _short_enough(words, split(words))]
         at += end - start + 1
     return tuple(found)
+
+
+def _cells(words: str, start: int) -> list[Span]:
+    """Spans of the cells of a long row ("name: cell; name: cell"), of which one alone answers; a short row is one."""
+    if len(words) <= _LONGEST_ROW:
+        return [(start, start + len(words))]
+    cuts = [0, *(m.start() + 2 for m in _CELL.finditer(words)), len(words) + 2]
+    spans = [_trimmed(words, a, b - 2) for a, b in itertools.pairwise(cuts)]
+    return [(start + a, start + b) for a, b in spans if b > a]
 
 
 def quote_of(evidence: Evidence, span: Span) -> str:

@@ -175,3 +175,13 @@ def test_every_quote_is_the_document_at_its_place(
         start, end = citation.locator.chars
         assert text[start:end] == citation.quote != ""
     assert {m for s in sentences for m in s.citations} <= {c.marker for c in citations}
+
+
+def test_a_long_row_of_a_table_is_quoted_by_the_cell(make):
+    row = f"file: a/b.jpg; kind: image; title: Ona Mole, Builder of the Zed; caption: {'A boat; of oak. ' * 20}"
+    unit = make("r", row, offset=50, kind="table", sentences=((50, 50 + len(row)),))
+    quotes = [quote_of(unit, span) for span in sentence_spans(unit)]
+    assert quotes[:3] == ["file: a/b.jpg", "kind: image", "title: Ona Mole, Builder of the Zed"]
+    assert "; ".join(quotes) == row.strip(), "nothing is lost"
+    short = make("s", "boat: Zed; builder: Ona Mole", kind="table", sentences=((0, 28),))
+    assert sentence_spans(short) == ((0, 28),), "a short row says more as a whole"
