@@ -30,7 +30,8 @@ class Limits:
     media_seconds: float = 14_400.0
     """Length of a recording, as decoded; four hours."""
     seconds: float = 120.0
-    """Of work; a parser that a busy machine keeps from working gets up to four times as long on the clock."""
+    """Of work, for a recording anew with every half hour of it; a parser that a busy machine keeps from working gets up to four
+    times as long on the clock."""
     memory_bytes: int = 3 * 2**30
     """Most that a parser process may take above what it has after start. A small file gets less: see memory_for."""
 

@@ -16,7 +16,7 @@ OF_A_FILE = {
     "members": "files of one archive",
     "characters": "text of one document; plain text that is read in parts has no such limit",
     "media_seconds": "length of one recording, as decoded",
-    "seconds": "work of the parser on one file",
+    "seconds": "work of the parser on one file, or on half an hour of a recording",
     "memory_bytes": "what the parser process may take above its start",
 }
 OF_A_QUERY = {

@@ -21,6 +21,7 @@ from mmkg.errors import LoadError, MMKGError
 from mmkg.factsio import from_json
 from mmkg.ingest import wire
 from mmkg.ingest.child import Child
+from mmkg.ingest.patience import stretches
 from mmkg.ingest.source import UnreadableError, open_regular
 from mmkg.ingest.spool import Spool
 from mmkg.longfacts import LongFacts
@@ -30,6 +31,8 @@ from mmkg.types import DocumentFacts, Parsed
 _log = logging.getLogger(__name__)
 
 _RECYCLE_BYTES = 512 * 2**20
+_UNDERWAY = ("part", "renew")
+"""What a parser sends before it is done: a part of a long text, or that a stretch of a recording is read."""
 _NEEDS_MORE = "memory: parsing needs more"
 _STATUSES = frozenset({"ok", "empty", "skipped", "rejected", "failed"})
 
@@ -165,9 +168,13 @@ class ParserPool:
                 child.request(
                     {"path": os.fsencode(os.path.abspath(path)).hex()}, fd, () if beside is None else (beside,)
                 )
-                while (received := child.answer()) is not None and "part" in received[0]:
-                    spool = spool or Spool()
-                    spool.add(received[0])
+                renewals = 2 * stretches(self.settings.limits.media_seconds)
+                while (received := child.answer()) is not None and not received[0].keys().isdisjoint(_UNDERWAY):
+                    if "part" in received[0]:
+                        spool = spool or Spool()
+                        spool.add(received[0])
+                    elif (renewals := renewals - 1) < 0:
+                        raise ValueError("the parser asks for time without end")
                     again()
                 if received is not None:
                     header, blobs = received

@@ -19,6 +19,7 @@ from mmkg.ingest.av_open import decoded, is_cover, open_media, quiet_threads
 from mmkg.ingest.av_scenes import MOST_FRAMES, KeyFrame, SceneDetector
 from mmkg.ingest.image import hundredths
 from mmkg.ingest.ocr import OcrBudget, ocr_available
+from mmkg.ingest.patience import stretch_done, stretches
 from mmkg.ingest.pictures import check_pixels, open_picture
 from mmkg.ingest.raw import Block, Clip, Figure, RawDocument
 from mmkg.ingest.subtitles import embedded_cues
@@ -122,7 +123,11 @@ def _read(container: Any, limits: Limits) -> _Recording:
         )
     for stream in streams:
         quiet_threads(stream)
+    begun = 1
     for stream, frame in decoded(container, streams):
+        while begun < stretches(found.end_ms / 1000):
+            begun += 1
+            stretch_done()
         if stream is audio:
             if found.envelope is None:
                 found.envelope = av_sound.Envelope(frame.sample_rate, start_ms=max(0, _ms(frame, start_s) or 0))
@@ -243,7 +248,9 @@ def _pictures(
     reading = ocr and ocr_available()
     if ocr and not reading and (frames or found.cover):
         found.notes.append('words in the pictures were not read: install "mmkg[ocr]"')
-    budget = OcrBudget(limits.seconds * 0.4)
+    # Read in as many parts as the recording has stretches, each with the time of one.
+    share, part = limits.seconds * 0.4, 0
+    budget = OcrBudget(share * stretches(found.end_ms / 1000))
     pages: list[Page] = []
     figures: list[Figure] = []
     unread = 0
@@ -255,6 +262,9 @@ def _pictures(
         words: Span | None = None
         lines: list[Line] = []
         if reading and not budget.exhausted:
+            if budget.spent >= share * part:
+                part += 1
+                stretch_done()
             with open_picture(frame.data, limits.pixels) as picture:
                 seen = budget.read(picture.convert("RGB"))
             if seen:

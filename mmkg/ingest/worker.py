@@ -23,6 +23,7 @@ from mmkg.ingest import guard, wire
 from mmkg.ingest.assemble import assemble
 from mmkg.ingest.loaders import find_loader
 from mmkg.ingest.longtext import LongText, is_long
+from mmkg.ingest.patience import renewing
 from mmkg.ingest.serving import begin
 from mmkg.ingest.sniff import BINARY, check_name, sniff
 from mmkg.ingest.source import UnreadableError, open_source
@@ -54,16 +55,20 @@ def main() -> None:
                 wire.send(answers, part)
                 again()
 
-            header, blobs = parse(
-                path,
-                limits,
-                settings["chunk_characters"],
-                settings["ocr"],
-                beside=beside,
-                fd=fd,
-                fences_are_up=True,
-                emit=emit,
-            )
+            def renew() -> None:
+                emit({"renew": True})
+
+            with renewing(renew):
+                header, blobs = parse(
+                    path,
+                    limits,
+                    settings["chunk_characters"],
+                    settings["ocr"],
+                    beside=beside,
+                    fd=fd,
+                    fences_are_up=True,
+                    emit=emit,
+                )
             wire.send(answers, {**header, "resident": guard.resident_bytes()}, blobs)
         del header, blobs
 

@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw
 
 from mmkg.config import Limits, Settings
 from mmkg.factsio import from_json, to_json
-from mmkg.ingest import av_sound
+from mmkg.ingest import av_sound, patience, recording
 from mmkg.ingest.pool import ParserPool
 from mmkg.ingest.spoken import with_subtitle_words
 from mmkg.ingest.subtitles import looks_like_subtitles, parse_subtitles
@@ -363,3 +363,27 @@ def test_two_hours_stream_through_little_memory(tmp_path):
         record = Path(f"/proc/{child.process.pid}/status").read_text()
         peak_kb = int(next(line for line in record.splitlines() if line.startswith("VmHWM")).split()[1])
         assert peak_kb < 500_000
+
+
+def test_a_recording_gets_more_time_for_every_stretch_of_it(tmp_path, monkeypatch):
+    """Stretches of one second instead of half an hour: as many times anew as were decoded, and for the words of each."""
+    monkeypatch.setattr(patience, "STRETCH_S", 1)
+    path = tmp_path / "talk.mp4"
+    write_video(path, [(2.0, _slide("ONE", (0, 0, 90))), (2.3, _slide("TWO", (90, 0, 0)))])
+    renewed = []
+    with patience.renewing(lambda: renewed.append(1)):
+        parsed = recording.load_recording(path, "video/mp4", Limits(seconds=1.0), True)
+    assert patience.stretches(4.3) == 5
+    assert 4 + 1 <= len(renewed) <= 4 + 5, "four were read to their end, and then words in at most five parts"
+    assert len(parsed.pages) == 2
+
+
+def test_a_parser_that_asks_for_time_without_end_is_ended(tmp_path, monkeypatch):
+    """A parser has read a stranger's file: what it asks for is counted."""
+    path = tmp_path / "long.wav"
+    write_sound(path, tones([(1.0, 440.0)]))
+    monkeypatch.setattr("mmkg.ingest.child.Child.answer", lambda child: ({"renew": True}, []))
+    with ParserPool(Settings(workers=1)) as pool:
+        outcome = pool.parse(path)
+    assert outcome.status == "rejected"
+    assert outcome.reason.startswith("crash")
