@@ -48,7 +48,8 @@ def as_evidence(
         with clock("rerank"):
             found = reranker.rerank(question, found)
     with clock("collapse"):
-        found = fold_repeats(found, k) if collapse else found[:k]
+        known = dict(zip(view.unit_ids(list(ranked.copies)), view.unit_ids(list(ranked.copies.values())), strict=True))
+        found = fold_repeats(found, k, known) if collapse else found[:k]
     with clock("paths"):
         return with_paths(view, graph, reader, found, [index[e.id] for e in found], ranked)
 

@@ -31,7 +31,8 @@ class RankedUnits:
     units: indices in the view. scores: in (0, 1], not rising. name: "walk", "fusion", or that of the last pass.
     lists: channel -> its own list, at least DEPTH deep where it has so many. entities: what the question names.
     question_seeds, sentence_seeds: (n_entities,) where the walk started. sentences, cosines: the nearest, best first.
-    made: what the last pass made, None at effort 0. timings: seconds by step.
+    made: what the last pass made, None at effort 0. copies: unit -> the unit of the ranking that it repeats, as far as looked for.
+    timings: seconds by step.
     """
 
     units: IntArray
@@ -44,6 +45,7 @@ class RankedUnits:
     sentences: IntArray
     cosines: FloatArray
     made: PassResult | None = None
+    copies: Mapping[int, int] = field(default_factory=dict)
     timings: dict[str, float] = field(default_factory=dict)
 
 

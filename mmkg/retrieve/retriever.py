@@ -13,7 +13,7 @@ import numpy as np
 
 from mmkg.algorithms.pagerank import Float64Array, WalkGraph
 from mmkg.protocols import DeepReranker, Extractor, FloatArray, IndexView, IntArray, PartialView, Reranker
-from mmkg.retrieve import likeness, order, passes, paths, walk
+from mmkg.retrieve import copies, likeness, order, passes, paths, walk
 from mmkg.retrieve.evidence import as_evidence
 from mmkg.retrieve.explain import DEEPEST, Explanation, Standing, explanation, standing
 from mmkg.retrieve.fields import PIXELS, SOUND, Field, Fields
@@ -142,11 +142,20 @@ class HybridRetriever:
         effort = min(effort, self.max_effort) if HYBRID in order.checked(modes) else 0
         found = self._found(question, self._mask(modalities, within), max(DEPTH, k), Clock())
         base, made, clock = order.of_modes(modes, found.lists, found.base), None, found.clock
+        repeated: dict[int, int] = {}
         if effort and found.query is not None:
-            inquiry = self._inquiry(found)
-            assert self._rankers is not None  # else effort is 0
-            made = passes.run_passes(inquiry, found.lists, base, self._rankers, effort, clock.seconds)
+            assert self._rankers is not None and self._text_space is not None  # else effort is 0
+            with clock("copies"):
+                repeated = copies.copies_in(self.view, self.links, self._text_space, base)
+            among, lists = found, found.lists
+            if repeated:
+                lists = copies.without(found.lists, repeated)
+                base = copies.without({base.name: base}, repeated)[base.name]
+                among = replace(found, mask=copies.masked(found.mask, repeated, self.view.n_units))
+            made = passes.run_passes(self._inquiry(among), lists, base, self._rankers, effort, clock.seconds)
             base = order.joined(made.units, made.scores, base, name="ranker")
+            if repeated:
+                base = copies.put_back(base, repeated)
         if HYBRID in modes and len(pages := self._paged()):
             with clock("pages"):
                 words = walk.word_scores(found.question, self.view)
@@ -168,6 +177,7 @@ class HybridRetriever:
             sentences=found.sentences,
             cosines=found.cosines,
             made=made,
+            copies=repeated,
             timings=clock.seconds,
         )
 
