@@ -110,8 +110,12 @@ class Peaks:
                 except OSError:
                     continue
                 name = "parent" if int(entry.name) == me else (re.findall(r"mmkg\.[\w.]+", command) or ["other"])[-1]
-                size = int((re.search(r"VmRSS:\s+(\d+)", status) or ["", "0"])[1]) * 1024
-                self.most[name] = max(self.most.get(name, 0), size)
+                for kind, field in (
+                    ("", "VmRSS"),
+                    (", own", "RssAnon"),
+                ):  # what is not own are files that the system may drop
+                    size = int((re.search(rf"{field}:\s+(\d+)", status) or ["", "0"])[1]) * 1024
+                    self.most[name + kind] = max(self.most.get(name + kind, 0), size)
                 self.work[int(entry.name)] = (int(used[11]) + int(used[12])) / 100
 
     def __exit__(self, *_: object) -> None:
