@@ -3,32 +3,15 @@
 import numpy as np
 import pytest
 
+from mmkg.retrieve.collapse import collapse
 from mmkg.retrieve.copies import MANY, copies_in, put_back
 from mmkg.retrieve.walk import RankedList
+from mmkg.types import DocumentRef, Evidence, Locator
 
-WORDS = [
-    "Apollo",
-    "11",
-    "was",
-    "commanded",
-    "by",
-    "Neil",
-    "Armstrong",
-    "and",
-    "it",
-    "landed",
-    "in",
-    "the",
-    "Sea",
-    "of",
-    "Tranquility",
-    "after",
-    "four",
-    "long",
-    "days",
-    "of",
-    "flight",
-]
+TEXT = (
+    "Apollo 11 was commanded by Neil Armstrong and it landed in the Sea of Tranquility after four long days of flight"
+)
+WORDS = TEXT.split()
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +69,18 @@ def test_texts_of_one_template_are_no_copies(retriever_of, unit):
             return same[0][: len(units)]
 
     assert copies_in(Near(), retriever.links, "any", order) == {}
+
+
+def test_what_repeats_a_copy_is_folded_into_the_first_too():
+    """By its words the third repeats the second, which is known to repeat the first: all are one hit, and none is lost."""
+    other = "of other words altogether, which are known to say the same"
+    texts = {"one": TEXT, "two": other, "three": other}
+    pieces = [
+        Evidence(id=i, kind="text", score=1.0, text=t, document=DocumentRef(id=i, name=i, uri=i), locator=Locator())
+        for i, t in texts.items()
+    ]
+    (only,) = collapse(pieces, 3, {"two": "one"})
+    assert (only.id, sorted(only.similar)) == ("one", ["three", "two"])
 
 
 def test_put_back_keeps_scores(crowded):
