@@ -110,10 +110,8 @@ class Peaks:
                 except OSError:
                     continue
                 name = "parent" if int(entry.name) == me else (re.findall(r"mmkg\.[\w.]+", command) or ["other"])[-1]
-                for kind, field in (
-                    ("", "VmRSS"),
-                    (", own", "RssAnon"),
-                ):  # what is not own are files that the system may drop
+                # What is not its own are pages of files, which the system may drop.
+                for kind, field in (("", "VmRSS"), (", own", "RssAnon")):
                     size = int((re.search(rf"{field}:\s+(\d+)", status) or ["", "0"])[1]) * 1024
                     self.most[name + kind] = max(self.most.get(name + kind, 0), size)
                 self.work[int(entry.name)] = (int(used[11]) + int(used[12])) / 100

@@ -28,7 +28,8 @@ PROTOCOLS: Mapping[str, tuple[str, ...]] = {
 """What a protocol may be called, by the kind of the corpus; the first is the default.
 
 shuffled, ordered: the order in which passages are added. no-titles: shuffled, each passage as its bare text. pixels,
-caption1+pixels: whether the first caption of a picture is written into its file's properties. within-document, all-pages: whether a page competes with those of its own file only.
+caption1+pixels: whether the first caption of a picture is written into its file's properties. within-document, all-pages:
+whether a page competes with those of its own file only.
 """
 _OTHER_NAMES = {"document": "within-document", "within": "within-document", "all": "all-pages", "pages": "all-pages",
                 "untitled": "no-titles", "captions": "caption1+pixels", "caption+pixels": "caption1+pixels"}  # fmt: skip

@@ -15,6 +15,7 @@ _ABBREVIATION = re.compile(
 )
 _LONGEST = 600
 _LONGEST_ROW = 240
+"""Characters of a row that is quoted as a whole."""
 _CELL = re.compile(r"; (?=[^\s;:][^;:\n]{0,40}: )")
 
 

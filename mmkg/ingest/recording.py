@@ -125,9 +125,6 @@ def _read(container: Any, limits: Limits) -> _Recording:
         quiet_threads(stream)
     begun = 1
     for stream, frame in decoded(container, streams):
-        while begun < stretches(found.end_ms / 1000):
-            begun += 1
-            stretch_done()
         if stream is audio:
             if found.envelope is None:
                 found.envelope = av_sound.Envelope(frame.sample_rate, start_ms=max(0, _ms(frame, start_s) or 0))
@@ -137,8 +134,12 @@ def _read(container: Any, limits: Limits) -> _Recording:
             found.scenes.add(at, frame)
             length = round(1000 * float(frame.duration * frame.time_base)) if frame.duration and frame.time_base else 40
             found.video_end_ms = max(found.video_end_ms, at + min(max(length, 1), 1_000))
-        if found.end_ms > limits.media_seconds * 1000:
+        end_s = found.end_ms / 1000
+        if end_s > limits.media_seconds:
             raise LimitExceededError("media_seconds", f"the recording is longer than {limits.media_seconds:g} s")
+        if (reached := stretches(end_s)) > begun:
+            begun = reached
+            stretch_done()
     if found.scenes is not None:
         found.scenes.finish()
         if not found.scenes.frames:

@@ -43,10 +43,9 @@ def copies_in(view: IndexView, links: Links, space: str, ranked: RankedList) -> 
     return {other: first for other, first in found.items() if times[first] >= MANY}
 
 
-def without(lists: Mapping[str, RankedList], copies: Mapping[int, int]) -> dict[str, RankedList]:
-    """The lists without those units."""
-    gone = np.array(list(copies), dtype=np.int64)
-    return {name: ranked.only(np.flatnonzero(~np.isin(ranked.units, gone))) for name, ranked in lists.items()}
+def without(ranked: RankedList, copies: Mapping[int, int]) -> RankedList:
+    """The list without those units."""
+    return ranked.only(np.flatnonzero(~np.isin(ranked.units, list(copies))))
 
 
 def masked(mask: Mask | None, copies: Mapping[int, int], n_units: int) -> Mask:

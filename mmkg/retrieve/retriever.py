@@ -149,8 +149,8 @@ class HybridRetriever:
                 repeated = copies.copies_in(self.view, self.links, self._text_space, base)
             among, lists = found, found.lists
             if repeated:
-                lists = copies.without(found.lists, repeated)
-                base = copies.without({base.name: base}, repeated)[base.name]
+                lists = {name: copies.without(ranked, repeated) for name, ranked in found.lists.items()}
+                base = copies.without(base, repeated)
                 among = replace(found, mask=copies.masked(found.mask, repeated, self.view.n_units))
             made = passes.run_passes(self._inquiry(among), lists, base, self._rankers, effort, clock.seconds)
             base = order.joined(made.units, made.scores, base, name="ranker")
@@ -203,10 +203,9 @@ class HybridRetriever:
 
     def _found(self, question: str, mask: Mask | None, depth: int, clock: Clock) -> _Found:
         """Everything before the passes: the lists, the walks, the base order."""
-        asked_for, ahead = question, None
-        if question.strip() and self._encode is not None:
-            # The encoder works on another core while the question's words are looked at; few questions change there.
-            ahead = _pool().submit(self._encode, question)
+        asked_for, encode = question, self._encode if question.strip() else None
+        # The encoder works on another core while the question's words are looked at; few questions change there.
+        ahead = None if encode is None else _pool().submit(encode, question)
         if self._mend:
             with clock("spelling"):
                 question = mended(question, self.view)
@@ -217,11 +216,9 @@ class HybridRetriever:
             lists["bm25"] = walk.by_words(question, self.view, mask, depth)
             lists["filename"] = walk.by_file_name(question, self.view, mask, depth)
         query: FloatArray | None = None
-        if ahead is not None and self._encode is not None:
+        if encode is not None and ahead is not None:
             with clock("encode"):
-                query = ahead.result()
-                if question != asked_for:
-                    query = self._encode(question)
+                query = ahead.result() if question == asked_for else encode(question)
         sentences, cosines = self._vector_lists(lists, question, query, mask, depth, clock)
         with clock("walk"):
             asked = question_seeds(self.graph, [e.entity for e in entities])
